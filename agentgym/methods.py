@@ -30,6 +30,8 @@ Status = Literal["code", "summary", "recalled", "abstract", "own"]
 
 #: Kind -> import path of its `Methods`.
 KINDS: Mapping[str, str] = {
+    "reward": "agentgym.rewards.outcome:REWARDS",
+    "judge": "agentgym.rewards.judges:JUDGES",
     "shape": "agentgym.rewards.shaping:STAGES",
     "credit": "agentgym.trainers.credit:CREDIT",
     "loss": "agentgym.trainers.losses:LOSSES",
@@ -50,6 +52,9 @@ class Method(Generic[F]):
         status: What the implementation rests on.
         signals: Given the parameters, the process parts that the method reads; a pipeline refuses unknown ones.
         common: Parameters that every method of the kind has, which are not passed to the function.
+        memory: Model of what the method remembers from batch to batch, with defaults to begin with; the function then
+            takes it as its second argument and returns it, changed, beside its result. None: it remembers nothing.
+        needs: What else the function takes by position, made by models that are trained beside the policy.
     """
 
     name: str
@@ -61,6 +66,8 @@ class Method(Generic[F]):
     status: Status = "own"
     signals: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
     common: type[Config] = Config
+    memory: type[Config] | None = None
+    needs: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -93,6 +100,7 @@ class Method(Generic[F]):
             "source": self.source,
             "arxiv": self.arxiv,
             "status": self.status,
+            "needs": list(self.needs),
             "parameters": parameters,
         }
 
@@ -120,6 +128,8 @@ class Methods(Generic[F]):
         status: Status,
         arxiv: str | None = None,
         signals: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
+        memory: type[Config] | None = None,
+        needs: tuple[str, ...] = (),
     ) -> Callable[[F], F]:
         """Decorator: names a function and says where it is from; see `Method`. The function stays as it is.
 
@@ -128,7 +138,8 @@ class Methods(Generic[F]):
         """
 
         def put(function: F) -> F:
-            method = self._make(name, function, source=source, arxiv=arxiv, status=status, signals=signals)
+            about = {"source": source, "arxiv": arxiv, "status": status, "signals": signals}
+            method = self._make(name, function, memory=memory, needs=needs, **about)
             self._registry.register(name)(method)
             return function
 

@@ -51,6 +51,7 @@ def test_parameters_are_read_from_the_signature() -> None:
         "source": "A Paper",
         "arxiv": "2501.00001",
         "status": "code",
+        "needs": [],
         "parameters": {
             "share": {
                 "default": 0.5,

@@ -7,13 +7,14 @@ Parquet files alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentgym.trajectory import Group
+from agentgym.trajectory import Group, Trajectory
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,6 +34,10 @@ class RewardTable:
         tokens: int64[M], policy tokens of the turn.
         truncated: bool[N], a budget ended the episode.
         difficulty: int64[N], of the task.
+        task_id: N, of the task.
+        answer: N, what ended the episode (`final_answer`); None where a budget did.
+        said: M, the policy's text of each turn.
+        update: The policy update that the batch belongs to.
     """
 
     group: Ints
@@ -44,6 +49,10 @@ class RewardTable:
     tokens: Ints
     truncated: NDArray[np.bool_]
     difficulty: Ints
+    task_id: tuple[str, ...] = ()
+    answer: tuple[str | None, ...] = ()
+    said: tuple[str, ...] = ()
+    update: int = 0
 
     @property
     def n(self) -> int:
@@ -78,7 +87,7 @@ class RewardTable:
         """float64[M]; zeros for a part that no turn carries."""
         return self.parts[name] if name in self.parts else np.zeros(self.m)
 
-    def sum_turns(self, values: Floats) -> Floats:
+    def sum_turns(self, values: Floats | Ints) -> Floats:
         """float64[N], the sum over each trajectory's turns."""
         return np.bincount(self.trajectory, weights=values, minlength=self.n).astype(np.float64)
 
@@ -90,9 +99,23 @@ class RewardTable:
             turn_reward=self.turn_reward if turn_reward is None else turn_reward,
         )
 
+    def with_part(self, name: str, values: Floats) -> RewardTable:
+        """A copy with one more process part (or another in its place).
+
+        Args:
+            name: Of the part.
+            values: float64[M].
+        """
+        return replace(self, parts={**self.parts, name: values})
+
     @classmethod
-    def from_groups(cls, groups: Iterable[Group]) -> RewardTable:
-        """Reads the signals of groups; trajectories keep their order."""
+    def from_groups(cls, groups: Iterable[Group], update: int = 0) -> RewardTable:
+        """Reads the signals of groups; trajectories keep their order.
+
+        Args:
+            groups: Any number of them.
+            update: The policy update that they belong to.
+        """
         listed = list(groups)
         trajectories = [t for g in listed for t in g.trajectories]
         sizes = [len(g) for g in listed]
@@ -118,4 +141,34 @@ class RewardTable:
             tokens=np.concatenate(counts).astype(np.int64) if counts else np.zeros(0, dtype=np.int64),
             truncated=np.array([t.truncated for t in trajectories], dtype=np.bool_),
             difficulty=np.array([t.difficulty for t in trajectories], dtype=np.int64),
+            task_id=tuple(t.task_id for t in trajectories),
+            answer=tuple(final_answer(t) for t in trajectories),
+            said=tuple(text for t in trajectories for text in said(t)),
+            update=update,
         )
+
+
+def final_answer(trajectory: Trajectory) -> str | None:
+    """What ended an episode: the one text argument of its last action, or all of the action's arguments as JSON.
+
+    None where a budget ended the episode, or its last turn could not be read.
+    """
+    if not trajectory.terminated or not trajectory.turns:
+        return None
+    actions = trajectory.turns[-1].action.get("actions") or ()
+    if not actions:
+        return None
+    arguments = actions[-1].get("args") or {}
+    values = list(arguments.values())
+    if len(values) == 1 and isinstance(values[0], str):
+        return values[0]
+    return json.dumps(arguments, sort_keys=True, ensure_ascii=False)
+
+
+def said(trajectory: Trajectory) -> list[str]:
+    """The policy's text of each turn; empty where the messages do not hold it."""
+    texts = [""] * len(trajectory.turns)
+    for message in trajectory.messages:
+        if message["role"] == "assistant" and 0 <= message["turn"] < len(texts):
+            texts[message["turn"]] = message["content"]
+    return texts

@@ -144,6 +144,9 @@ class TrainConfig(Config):
     """Shaping stages, in order; none: the outcome alone."""
     credit: dict[str, Any] = Field(default_factory=lambda: {"name": "grpo"})
     """Credit assignment: ``name`` and the method's parameters."""
+    companions: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Options of the models that the credit method reads and that are trained beside the policy, by name: ``value``
+    (a critic), ``implicit_reward``, ..."""
     loss: dict[str, Any] = Field(default_factory=lambda: {"name": "clipped"})
     """Policy loss: ``name`` and its parameters."""
     learner: LearnerConfig = LearnerConfig()

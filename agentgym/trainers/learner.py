@@ -111,7 +111,9 @@ class Learner:
 
     # -- training ----------------------------------------------------------------------------------------------------
 
-    def update(self, trajectories: Sequence[Trajectory], advantages: Sequence[Floats]) -> dict[str, float]:
+    def update(
+        self, trajectories: Sequence[Trajectory], advantages: Sequence[Floats], *, per_token: bool = False
+    ) -> dict[str, float]:
         """One policy update.
 
         Trajectories whose advantages are all 0 have no gradient (unless there is a KL term): they are not run through
@@ -120,6 +122,7 @@ class Learner:
         Args:
             trajectories: The batch; none with a fault.
             advantages: float[turns] for each trajectory.
+            per_token: They are float[policy tokens] for each trajectory instead.
 
         Returns:
             Figures of the update: ``loss``, ``grad_norm``, ``lr``, ``tokens`` run through the model (a pass), ...
@@ -128,7 +131,7 @@ class Learner:
             Diverged: See `LearnerConfig.nonfinite_limit`.
             ValueError: Advantages that do not fit the trajectories, or a trajectory with a fault.
         """
-        batch = _Batch(trajectories, advantages, self.policy.device)
+        batch = _Batch(trajectories, advantages, per_token, self.policy.device)
         self._check(trajectories)
         config = self.config
         active = [i for i in range(len(trajectories)) if config.kl or batch.signal[i]]
@@ -331,16 +334,27 @@ class Learner:
 class _Batch:
     """An update's batch as flat tensors on the policy's device, one entry a policy token."""
 
-    def __init__(self, trajectories: Sequence[Trajectory], advantages: Sequence[Floats], device: torch.device) -> None:
+    def __init__(
+        self,
+        trajectories: Sequence[Trajectory],
+        advantages: Sequence[Floats],
+        per_token: bool,
+        device: torch.device,
+    ) -> None:
         if len(advantages) != len(trajectories):
             raise ValueError(f"advantages of {len(advantages)} trajectories for {len(trajectories)}")
         for trajectory, values in zip(trajectories, advantages, strict=True):
-            if len(values) != len(trajectory.turns) or not np.all(np.isfinite(values)):
-                raise ValueError(f"{trajectory.episode_id}: needs {len(trajectory.turns)} finite advantages")
+            wanted = trajectory.policy_tokens if per_token else len(trajectory.turns)
+            if len(values) != wanted or not np.all(np.isfinite(values)):
+                raise ValueError(f"{trajectory.episode_id}: needs {wanted} finite advantages")
         self.trajectories = trajectories
         self.targets = targets = Targets.of(trajectories)
         first = np.cumsum([0, *(len(a) for a in advantages)])[targets.trajectory]
-        advantage = np.concatenate([np.zeros(0), *advantages])[first + targets.turn]
+        place = targets.turn
+        if per_token:
+            place = np.concatenate([np.zeros(0, np.int64), *(np.cumsum(t.turn >= 0) - 1 for t in trajectories)])
+            place = place[np.cumsum([0, *(len(t) for t in trajectories)])[targets.trajectory] + targets.position]
+        advantage = np.concatenate([np.zeros(0), *advantages])[first + place]
         start = np.cumsum([0, *(len(t) for t in trajectories)])[targets.trajectory]
         rollout = np.concatenate([np.zeros(0, np.float32), *(t.logprobs for t in trajectories)])[
             start + targets.position

@@ -7,26 +7,29 @@ killed goes on as if nothing had happened.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agentgym.faults import ConfigError
-from agentgym.rewards.table import RewardTable
+from agentgym.rewards.table import Floats, RewardTable
 from agentgym.rollout.request import GroupRequest
 from agentgym.trainers.clock import PhaseClock
 from agentgym.trainers.config import TrainConfig
-from agentgym.trainers.credit import has_signal
+from agentgym.trainers.credit.base import PerToken, build_credit, has_signal, per_turn
 from agentgym.trainers.evaluation import Evaluation, evaluate, evaluation_seed, heldout_tasks
 from agentgym.trainers.interrupt import Interrupted, StopFlag
 from agentgym.trainers.observer import Observer
 from agentgym.trainers.parts import Parts, build_parts
 from agentgym.trainers.report import make_report
 from agentgym.trainers.rundir import MODEL, RunDirectory
+from agentgym.trainers.scribe import Scribe
 from agentgym.trajectory import Group
 
 # The stream of random numbers that the episodes are sampled with.
@@ -43,6 +46,7 @@ class Progress:
     wall_s: float = 0.0
     warm_steps: int = 0
     warm_done: bool = False
+    shaping: dict[str, Any] = field(default_factory=dict)
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     clock: dict[str, float] = field(default_factory=dict)
     rollout: dict[str, float] = field(default_factory=dict)
@@ -81,8 +85,8 @@ def train(config: TrainConfig, directory: Path, observer: Observer | None = None
         ConfigError: Something in the configuration cannot be used; nothing was trained.
     """
     observer = observer or Observer()
-    with StopFlag() as stop, build_parts(config, directory) as parts:
-        run = Run(config, parts, observer, stop)
+    with StopFlag() as stop, build_parts(config, directory) as parts, Scribe() as scribe:
+        run = Run(config, parts, observer, stop, scribe)
         try:
             run.resume()
             run.warm_start()
@@ -93,12 +97,13 @@ def train(config: TrainConfig, directory: Path, observer: Observer | None = None
                 update = run.progress.update
                 groups = run.collect(update)
                 table = run.shape(groups)
-                advantages = run.credit(table)
-                metrics = run.learn(groups, advantages)
-                run.finish_update(groups, table, advantages, metrics)
+                advantages = run.credit(groups, table)
+                run.learn(groups, table, advantages)
+                run.finish_update(groups, table, advantages)
             return run.finish()
         except Interrupted as interrupted:
             run.save()
+            scribe.wait()
             raise Interrupted(interrupted.signum, f"saved at update {run.progress.update} in {directory}") from None
 
 
@@ -110,16 +115,18 @@ class Run:
         parts: What it is made of.
         observer: Is told what happens.
         stop: Asked between steps.
+        scribe: Writes files while episodes are collected.
     """
 
-    def __init__(self, config: TrainConfig, parts: Parts, observer: Observer, stop: StopFlag) -> None:
-        self.config, self.parts, self.observer, self.stop = config, parts, observer, stop
+    def __init__(self, config: TrainConfig, parts: Parts, observer: Observer, stop: StopFlag, scribe: Scribe) -> None:
+        self.config, self.parts, self.observer, self.stop, self.scribe = config, parts, observer, stop, scribe
         self.directory: RunDirectory = parts.directory
         self.progress = Progress()
         self.clock = PhaseClock()
         self.evaluations: list[Evaluation] = []
         self._since = time.perf_counter()
         self._heldout: dict[int, dict[int, list[str]]] = {}
+        self._figures: dict[str, float] = {}
 
     # -- resume, save ------------------------------------------------------------------------------------------------
 
@@ -128,6 +135,7 @@ class Run:
         found = self.directory.checkpoints.latest()
         if found is not None:
             self.parts.learner.load(found.path / "learner")
+            self.parts.companions.load(found.path / "companions")
             self.progress = Progress(**found.state["progress"])
             self.parts.sampler.load(found.state["sampler"])
             self.evaluations = [Evaluation.from_json(e) for e in self.progress.evaluations]
@@ -138,23 +146,35 @@ class Run:
         self._push_weights()
 
     def save(self) -> None:
-        """Writes a complete checkpoint, atomically."""
+        """Writes a complete checkpoint, atomically; it is on disk when the scribe has nothing more to do."""
         with self.clock("checkpoint"):
             now = time.perf_counter()
             self.progress.wall_s += now - self._since
             self._since = now
             self.progress.clock = dict(self.clock.seconds)
             self.progress.evaluations = [e.to_json() for e in self.evaluations]
-            state = {"progress": vars(self.progress), "sampler": self.parts.sampler.state()}
+            state = copy.deepcopy({"progress": vars(self.progress), "sampler": self.parts.sampler.state()})
             step = self.progress.warm_steps + self.progress.update
-            self.directory.checkpoints.save(step, lambda path: self.parts.learner.save(path / "learner"), state)
+            self.scribe.put(lambda: self.directory.checkpoints.save(step, self._write, state))
+
+    def _write(self, folder: Path) -> None:
+        self.parts.learner.save(folder / "learner")
+        self.parts.companions.save(folder / "companions")
+
+    def settle(self) -> None:
+        """Waits until everything is written; called before weights change."""
+        with self.clock("checkpoint"):
+            self.scribe.wait()
 
     # -- the steps ---------------------------------------------------------------------------------------------------
 
     def warm_start(self) -> None:
         """Supervised training on expert demonstrations, once."""
         warm = self.parts.warm_start
-        if warm is None or self.progress.warm_done:
+        if self.progress.warm_done:
+            return
+        if warm is None:
+            self.parts.companions.start()
             self.progress.warm_done = True
             return
         self.observer.phase("warm start", warm.steps, self.progress.warm_steps)
@@ -165,7 +185,9 @@ class Run:
             self.stop.check()
             if self.progress.warm_steps % self.config.checkpoint.warm_start_every == 0:
                 self.save()
+                self.settle()
         self.parts.learner.reset_optimizer()
+        self.parts.companions.start()
         self.progress.warm_done = True
         self._push_weights()
 
@@ -195,7 +217,7 @@ class Run:
             )
             self.evaluations.append(evaluation)
             if self.config.store_episodes:
-                self.directory.episodes.write("eval", self.progress.update, groups)
+                self.scribe.put(partial(self.directory.episodes.write, "eval", self.progress.update, groups))
         self.observer.evaluation(evaluation)
         self.save()
 
@@ -225,7 +247,8 @@ class Run:
             totals[name] = totals.get(name, 0.0) + max(value - before.get(name, 0.0), 0.0)
 
     def _requests(self, update: int, attempt: int, n: int) -> list[GroupRequest]:
-        tasks = self.parts.sampler.draw(update, n, attempt)
+        # Dealt out in turn, so equal shares of each difficulty: no worker waits for one that got all the long episodes.
+        tasks = sorted(self.parts.sampler.draw(update, n, attempt), key=self.parts.taskset.difficulty)
         seeds = np.random.SeedSequence([_EPISODES, self.config.seed, update, attempt])
         numbers = seeds.generate_state(n * self.config.samples_per_task, np.uint64).reshape(n, -1) >> np.uint64(2)
         return [
@@ -240,29 +263,45 @@ class Run:
         return bool(group.trajectories)
 
     def _with_signal(self, groups: list[Group]) -> list[Group]:
-        table = self.shape(groups)
-        keep = has_signal(table, self.credit(table))
+        table, _ = self.parts.pipeline.run(self._read(groups), self.progress.shaping)
+        # What a companion makes of a batch may change it: without one, groups are judged by their advantages; with
+        # one, by their returns.
+        credit = build_credit({"name": "grpo"}) if self.parts.credit.needs else self.parts.credit
+        keep = has_signal(table, credit(table))
         return [g for g, signal in zip(groups, keep, strict=True) if signal]
+
+    def _read(self, groups: Sequence[Group]) -> RewardTable:
+        return self.parts.pipeline.read(groups, self.parts.taskset, self.progress.update)
 
     def shape(self, groups: Sequence[Group]) -> RewardTable:
         """Signals to rewards."""
         with self.clock("credit"):
-            return self.parts.pipeline(RewardTable.from_groups(groups))
+            table, memory = self.parts.pipeline.run(self._read(groups), self.progress.shaping)
+            self.progress.shaping = dict(memory)
+            return table
 
-    def credit(self, table: RewardTable) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Rewards to advantages, one a turn."""
+    def credit(self, groups: Sequence[Group], table: RewardTable) -> Floats | PerToken:
+        """Rewards to advantages, one a turn or one a token."""
+        self.settle()
+        with self.clock("companions"):
+            inputs, self._figures = self.parts.companions.estimate([t for g in groups for t in g.trajectories], table)
         with self.clock("credit"):
-            return self.parts.credit(table)
+            return self.parts.credit(table, *inputs)
 
-    def learn(self, groups: Sequence[Group], advantages: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+    def learn(self, groups: Sequence[Group], table: RewardTable, advantages: Floats | PerToken) -> None:
         """Advantages to weights, and the weights to the engines."""
         trajectories = [t for g in groups for t in g.trajectories]
-        with self.clock("learn"):
-            by_trajectory = np.split(advantages, np.cumsum([len(t.turns) for t in trajectories])[:-1])
-            metrics = self.parts.learner.update(trajectories, by_trajectory) if trajectories else {}
+        if trajectories:
+            with self.clock("learn"):
+                per_token = isinstance(advantages, PerToken)
+                sizes = table.sum_turns(table.tokens).astype(np.int64) if per_token else table.lengths
+                flat = advantages.values if isinstance(advantages, PerToken) else advantages
+                parts = np.split(flat, np.cumsum(sizes)[:-1])
+                self._figures |= self.parts.learner.update(trajectories, parts, per_token=per_token)
+            with self.clock("companions"):
+                self._figures |= self.parts.companions.learn(trajectories, table, advantages)
         self.progress.update += 1
         self._push_weights()
-        return metrics
 
     def _push_weights(self) -> None:
         with self.clock("weights"):
@@ -272,8 +311,7 @@ class Run:
         self,
         groups: Sequence[Group],
         table: RewardTable,
-        advantages: np.ndarray[Any, np.dtype[np.float64]],
-        metrics: dict[str, float],
+        advantages: Floats | PerToken,
     ) -> None:
         """Bookkeeping, evaluation and checkpoint after an update."""
         progress, config = self.progress, self.config
@@ -285,14 +323,15 @@ class Run:
             [(t.task_id, t.difficulty, float(s)) for t, s in zip(trajectories, successes, strict=True)]
         )
         with self.clock("log"):
-            row = dict(metrics) | rollout_metrics(table, successes, has_signal(table, advantages))
+            row = self._figures | rollout_metrics(table, successes, has_signal(table, advantages))
             row |= {"episodes": progress.episodes, "tokens_seen": progress.tokens}
             for event in self.parts.pool.drain_events():
                 progress.faults[event.kind] = progress.faults.get(event.kind, 0) + 1
                 self.observer.message(f"fault: {event.kind}: {event.detail}")
-            self.directory.log(progress.update, row, "train")
+            self.scribe.put(partial(self.directory.log, progress.update, row, "train"))
             if config.store_episodes:
-                self.directory.episodes.write("train", progress.update, groups, advantages, table.turn_reward)
+                numbers = (per_turn(table, advantages), table.turn_reward)
+                self.scribe.put(partial(self.directory.episodes.write, "train", progress.update, groups, *numbers))
         self.observer.advance(row)
         last = progress.update == config.updates
         if last or (config.eval.every and progress.update % config.eval.every == 0):
@@ -302,6 +341,7 @@ class Run:
 
     def finish(self) -> dict[str, Any]:
         """The final model, curve and report."""
+        self.settle()
         self.parts.learner.policy.export(self.directory.path / MODEL)
         self.directory.draw_curve(self.evaluations, f"{self.config.env.id}, seed {self.config.seed}")
         report = make_report(self.config, self.progress, self.evaluations, self.clock)

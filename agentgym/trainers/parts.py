@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentgym.engines.base import Sampling
 from agentgym.engines.chat import ChatRenderer
 from agentgym.env import AgentEnv
 from agentgym.faults import ConfigError
 from agentgym.rewards.shaping import Pipeline, build_stages
-from agentgym.rewards.table import RewardTable
 from agentgym.rollout.collector import renderer_for
 from agentgym.rollout.demonstrations import demonstrate
 from agentgym.rollout.pool import RolloutPool
@@ -24,8 +22,9 @@ from agentgym.rollout.request import EngineSpec, EnvSpec
 from agentgym.rollout.seats import make_env
 from agentgym.rollout.worker import load_tokenizer
 from agentgym.task import TaskSet
+from agentgym.trainers.companions import Companions, check_companions
 from agentgym.trainers.config import TrainConfig
-from agentgym.trainers.credit import build_credit
+from agentgym.trainers.credit.base import Credit, build_credit
 from agentgym.trainers.evaluation import heldout_tasks
 from agentgym.trainers.learner import Learner
 from agentgym.trainers.losses import build_loss
@@ -48,7 +47,8 @@ class Parts:
         directory: Its files.
         taskset: Its tasks.
         pipeline: Signals to rewards.
-        credit: Rewards to advantages, float64[M].
+        credit: Rewards to advantages.
+        companions: What it reads besides the rewards.
         learner: Advantages to weights.
         pool: Weights to episodes.
         sampler: Which tasks are played.
@@ -59,7 +59,8 @@ class Parts:
     directory: RunDirectory
     taskset: TaskSet[Any]
     pipeline: Pipeline
-    credit: Callable[[RewardTable], NDArray[np.float64]]
+    credit: Credit
+    companions: Companions
     learner: Learner
     pool: RolloutPool
     sampler: TaskSampler
@@ -81,6 +82,7 @@ def build_parts(config: TrainConfig, path: Path) -> Iterator[Parts]:
     env = make_env(EnvSpec(config.env.id, config.env.kwargs))
     pipeline = build_stages(config.rewards, env.signals)
     credit = build_credit(config.credit)
+    check_companions(credit.needs, config.companions)
     loss = build_loss(config.loss)
     sampler = TaskSampler(env.taskset, config.sampler, config.seed)
     heldout = heldout_tasks(env.taskset, 1)
@@ -112,6 +114,7 @@ def build_parts(config: TrainConfig, path: Path) -> Iterator[Parts]:
             taskset=env.taskset,
             pipeline=pipeline,
             credit=credit,
+            companions=Companions(credit.needs, config.companions, learner, config.seed),
             learner=learner,
             pool=pool,
             sampler=sampler,

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agentgym.rewards.shaping.pipeline import OUTCOME, STAGES
+from agentgym.rewards.shaping.pipeline import STAGES
+from agentgym.rewards.shaping.scoring import OUTCOME
 from agentgym.rewards.table import Floats, RewardTable
 
 #: The name under which `gate` refers to an episode having ended by itself.

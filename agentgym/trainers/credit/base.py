@@ -9,6 +9,7 @@ statistics; a truncated one is a trajectory like any other, its outcome being 0 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -18,7 +19,40 @@ from pydantic import Field
 from agentgym.methods import Methods
 from agentgym.rewards.table import Floats, Ints, RewardTable
 
-Estimate = Callable[..., Floats]
+
+@dataclass(frozen=True, slots=True)
+class PerToken:
+    """Advantages that differ inside a turn.
+
+    Attributes:
+        values: float64[P], of the policy's tokens, those of all turns one after the other (P = sum(table.tokens)).
+    """
+
+    values: Floats
+
+    def per_turn(self, table: RewardTable) -> Floats:
+        """float64[M], the mean over each turn's tokens; 0 for a turn without any."""
+        turn = np.repeat(np.arange(table.m), table.tokens)
+        sums = np.bincount(turn, weights=self.values, minlength=table.m)
+        return np.asarray(sums / np.maximum(table.tokens, 1), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """State values, as a critic estimates them: what the policy will still earn.
+
+    Attributes:
+        turn: float64[M], before the turn is written.
+        final: float64[N], after the last turn; what a truncated episode might still have earned.
+        token: float64[P], before each of the policy's tokens.
+    """
+
+    turn: Floats
+    final: Floats
+    token: Floats
+
+
+Estimate = Callable[..., Floats | PerToken]
 CREDIT: Methods[Estimate] = Methods("credit", "credit method", "agentgym.credit")
 
 Discount = Annotated[float, Field(ge=0, le=1)]
@@ -29,7 +63,24 @@ Weight = Annotated[float, Field(ge=0)]
 SIGNAL_TOLERANCE = 1e-8
 
 
-def build_credit(config: Mapping[str, Any]) -> Callable[[RewardTable], Floats]:
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A configured credit method.
+
+    Attributes:
+        estimate: The method with its parameters fixed.
+        needs: What it takes besides the table (`agentgym.trainers.companions`), in order.
+    """
+
+    estimate: Estimate
+    needs: tuple[str, ...] = ()
+
+    def __call__(self, table: RewardTable, *inputs: Any) -> Floats | PerToken:
+        """Advantages: float64[M], or one for each of the policy's tokens."""
+        return self.estimate(table, *inputs)
+
+
+def build_credit(config: Mapping[str, Any]) -> Credit:
     """The configured method with its parameters fixed.
 
     Args:
@@ -39,10 +90,15 @@ def build_credit(config: Mapping[str, Any]) -> Callable[[RewardTable], Floats]:
         ConfigError: An unknown method or parameter; names the nearest known one.
     """
     method, parameters = CREDIT.select(config, "credit")
-    return method.bind(parameters)
+    return Credit(method.bind(parameters), method.needs)
 
 
-def has_signal(table: RewardTable, advantages: Floats) -> NDArray[np.bool_]:
+def per_turn(table: RewardTable, advantages: Floats | PerToken) -> Floats:
+    """float64[M]: advantages as they are, or the mean over each turn's tokens."""
+    return advantages.per_turn(table) if isinstance(advantages, PerToken) else advantages
+
+
+def has_signal(table: RewardTable, advantages: Floats | PerToken) -> NDArray[np.bool_]:
     """Which groups have any gradient: a turn with policy tokens whose advantage is not 0.
 
     A group in which every trajectory earned the same teaches nothing; dynamic sampling (DAPO, arXiv 2503.14476) drops
@@ -50,12 +106,15 @@ def has_signal(table: RewardTable, advantages: Floats) -> NDArray[np.bool_]:
 
     Args:
         table: G groups, M turns.
-        advantages: float64[M].
+        advantages: float64[M], or one for each of the policy's tokens.
 
     Returns:
         bool[G]
     """
-    live = (np.abs(advantages) > SIGNAL_TOLERANCE) & (table.tokens > 0)
+    size = np.abs(advantages.values) if isinstance(advantages, PerToken) else np.abs(advantages)
+    if isinstance(advantages, PerToken):
+        size = PerToken(size).per_turn(table)
+    live = (size > SIGNAL_TOLERANCE) & (table.tokens > 0)
     return np.bincount(table.group[table.trajectory][live], minlength=table.n_groups) > 0
 
 

@@ -135,14 +135,14 @@ class ActionParser(ABC):
                 plain = spec.arguments.model_validate(args).model_dump(mode="json")
                 to_json(plain)  # refuses lone surrogates, which no file, database or socket takes
             except ValidationError as problem:
-                error = f"{name}: {_first_problem(problem)}"
+                error = f"{name}: {first_problem(problem)}"
                 break
             except (ValueError, RecursionError):
                 error = f"{name}: the arguments are not Unicode text in plain JSON data"
                 break
             actions.append(Action(name, plain))
         if error is not None:
-            return ParsedTurn(text, think=think, error=_one_line(error))
+            return ParsedTurn(text, think=think, error=one_line(error))
         return ParsedTurn(text, tuple(actions), think)
 
     def _names(self) -> str:
@@ -174,13 +174,15 @@ class ActionParser(ABC):
         return [s.schema() for s in self.specs.values()]
 
 
-def _first_problem(problem: ValidationError) -> str:
+def first_problem(problem: ValidationError) -> str:
+    """The first thing that is wrong with arguments, without quoting them."""
     first = problem.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(p) for p in first["loc"])
     return f"{where + ': ' if where else ''}{first['msg']}"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """An error message as the agent reads it: one line of at most `MAX_ERROR_CHARS` characters."""
     # What the agent wrote may be quoted in it: line ends, surrogates, or a megabyte.
     line = " ".join(text[: 2 * MAX_ERROR_CHARS].split())[:MAX_ERROR_CHARS]
     return line.encode("utf-8", "backslashreplace").decode("utf-8")

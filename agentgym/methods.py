@@ -208,7 +208,7 @@ def _parameters(name: str, function: Callable[..., Any], common: type[Config]) -
     ``**names: T`` stands for any further keys with values of type T.
     """
     hints = get_type_hints(function, include_extras=True)
-    meanings = _documented(function)
+    meanings = argument_meanings(function)
     fields: dict[str, Any] = {}
     base: type[Config] = common
     for parameter in inspect.signature(function).parameters.values():
@@ -232,7 +232,7 @@ def _open(base: type[Config], annotation: Any) -> type[Config]:
     return cast(type[Config], types.new_class(base.__name__, (base,), exec_body=lambda body: body.update(namespace)))
 
 
-def _documented(function: Callable[..., Any]) -> dict[str, str]:
+def argument_meanings(function: Callable[..., Any]) -> dict[str, str]:
     """Argument -> what the docstring's ``Args:`` section says of it."""
     section = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)*)", inspect.getdoc(function) or "", re.MULTILINE)
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section[1], re.MULTILINE) if section else []

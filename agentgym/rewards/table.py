@@ -37,6 +37,8 @@ class RewardTable:
         task_id: N, of the task.
         answer: N, what ended the episode (`final_answer`); None where a budget did.
         said: M, the policy's text of each turn.
+        state_key: M, the environment's key of the state in which the turn was taken; unlike `state` it holds between
+            batches.
         update: The policy update that the batch belongs to.
     """
 
@@ -52,6 +54,7 @@ class RewardTable:
     task_id: tuple[str, ...] = ()
     answer: tuple[str | None, ...] = ()
     said: tuple[str, ...] = ()
+    state_key: tuple[str, ...] = ()
     update: int = 0
 
     @property
@@ -144,6 +147,7 @@ class RewardTable:
             task_id=tuple(t.task_id for t in trajectories),
             answer=tuple(final_answer(t) for t in trajectories),
             said=tuple(text for t in trajectories for text in said(t)),
+            state_key=tuple(turn.state_key for turn in turns),
             update=update,
         )
 

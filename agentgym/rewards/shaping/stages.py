@@ -5,18 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentgym.rewards.shaping.pipeline import STAGES
 from agentgym.rewards.shaping.scoring import OUTCOME
-from agentgym.rewards.table import Floats, RewardTable
+from agentgym.rewards.shaping.values import TOLERANCE, Bools, Reduce, emitted, reaches, value_of
+from agentgym.rewards.table import RewardTable
 
-#: The name under which `gate` refers to an episode having ended by itself.
-FINISHED = "finished"
-#: How far rounding may put a sum of parts on the wrong side of a threshold: ten times 0.1 is less than 1.
-TOLERANCE = 1e-9
-
-Reduce = Literal["sum", "last", "min", "max"]
 Drop = Literal["process", "outcome", "all"]
 
 
@@ -45,7 +39,7 @@ def weigh(table: RewardTable, **weights: float) -> RewardTable:
     source="Stabilizing Long-term Multi-turn Reinforcement Learning with Gated Rewards (G-RA)",
     arxiv="2508.10548",
     status="summary",
-    signals=lambda p: [p["when"]] if p["when"] not in (OUTCOME, FINISHED) else [],
+    signals=lambda p: emitted([p["when"]]),
 )
 def gate(
     table: RewardTable,
@@ -72,30 +66,10 @@ def gate(
             turn must meet the threshold); ``max`` (one turn must). Without turns only the sum, 0, can open the gate.
         drop: What a closed gate sets to 0: the turn rewards, the outcome, or both.
     """
-    value = _value(table, when, reduce)
-    is_open = value > at_least + TOLERANCE if strict else value >= at_least - TOLERANCE
-    keep_turns: NDArray[np.bool_] | bool = is_open[table.trajectory] if drop != "outcome" else True
-    keep_outcome: NDArray[np.bool_] | bool = is_open if drop != "process" else True
+    value = value_of(table, when, reduce)
+    is_open = value > at_least + TOLERANCE if strict else reaches(value, at_least)
+    keep_turns: Bools | bool = is_open[table.trajectory] if drop != "outcome" else True
+    keep_outcome: Bools | bool = is_open if drop != "process" else True
     return table.with_rewards(
         turn_reward=np.where(keep_turns, table.turn_reward, 0.0), outcome=np.where(keep_outcome, table.outcome, 0.0)
     )
-
-
-def _value(table: RewardTable, name: str, reduce: Reduce) -> Floats:
-    """float64[N], what a gate looks at."""
-    if name == OUTCOME:
-        return table.outcome
-    if name == FINISHED:
-        return np.where(table.truncated, 0.0, 1.0)
-    values = table.part(name)
-    if reduce == "sum":
-        return table.sum_turns(values)
-    result = np.full(table.n, -np.inf)
-    played = table.lengths > 0
-    if not played.any():
-        return result
-    if reduce == "last":
-        result[played] = values[table.offsets[1:][played] - 1]
-    else:
-        result[played] = (np.minimum if reduce == "min" else np.maximum).reduceat(values, table.offsets[:-1][played])
-    return result

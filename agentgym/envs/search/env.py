@@ -28,6 +28,7 @@ from agentgym.envs.search.task import SearchTask, SearchTaskSet
 from agentgym.envs.search.worlds import Document
 from agentgym.faults import ConfigError, did_you_mean
 from agentgym.rewards.outcome.answer import cover_match, exact_match, f1_score
+from agentgym.rewards.outcome.re_seek import verdict_sign
 from agentgym.rewards.outcome.step_search import Vector, cosine, redundancy, step_gain
 from agentgym.signal import RewardSignal
 from agentgym.task import Split
@@ -213,7 +214,7 @@ class SearchEnv(AgentEnv[SearchTask]):
         observation, outcome = "", None
         for action in turn.actions:
             if action.name == "judge":
-                parts["judge"] = 1.0 if (action.args["verdict"] == "yes") == self._progress.useful else -1.0
+                parts["judge"] = verdict_sign(action.args["verdict"] == "yes", bool(self._progress.useful))
                 self._progress.useful = None
                 observation = _NOTED
             elif action.name == "search":

@@ -11,13 +11,18 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from agentgym.rewards.outcome.answer import f1_score
+from agentgym.rewards.outcome.answer import HasAnswers, f1_score
+from agentgym.rewards.outcome.episode import AnyTask, part, queries
+from agentgym.rewards.outcome.registry import Floats, reward
+from agentgym.rewards.table import final_answer
+from agentgym.trajectory import Trajectory
 
-Floats = NDArray[np.float64]
+STEP_SEARCH = "StepSearch: Igniting LLMs Search Ability via Step-Wise Proximal Policy Optimization"
 Vector = Mapping[str, float]
 
 _WORD = re.compile(r"\w\w+")
@@ -119,3 +124,66 @@ def cosine(a: Vector, b: Vector) -> float:
     if len(a) > len(b):
         a, b = b, a
     return sum(w * b[word] for word, w in a.items() if word in b)
+
+
+class HasQueries(HasAnswers, Protocol):
+    """A task with gold answers, and one query or group of key words for each piece of evidence."""
+
+    @property
+    def queries(self) -> Sequence[str | Sequence[str]]: ...
+
+
+@reward("step_search", source=STEP_SEARCH, arxiv="2505.15107", status="code")
+def score_step_search(
+    task: HasQueries, trajectory: Trajectory, *, weight: float = 0.618, keep_best: bool = False, action: str = "search"
+) -> float:
+    """StepSearch's outcome: F1 of the answer plus how well the queries hit the key words; -1 without an answer.
+
+    Formula: f1 + weight * key_score. An answer in an ill-formed turn (text after it, say) is none.
+
+    Args:
+        task: With `answers`, and `queries`: one gold query, or list of gold queries, for each piece of evidence.
+        trajectory: The episode.
+        weight: Of the key score.
+        keep_best: A later and worse query of the same group does not lower the key score (`key_score`).
+        action: Name of the action that searches.
+    """
+    answer = final_answer(trajectory)
+    groups = [[group] if isinstance(group, str) else group for group in task.queries]
+    asked = [query for query in queries(trajectory, action) if query is not None]
+    f1 = None if answer is None else f1_score(answer, task.answers)
+    return final_reward(f1, key_score(asked, groups, keep_best), weight)
+
+
+@reward(
+    "step_search_steps",
+    source=STEP_SEARCH,
+    arxiv="2505.15107",
+    status="code",
+    signals=lambda p: [p["gain"], p["redundancy"]],
+)
+def score_step_search_steps(
+    task: AnyTask,
+    trajectory: Trajectory,
+    *,
+    scale: float = 0.6,
+    gain: str = "gain",
+    redundancy: str = "redundancy",
+) -> Floats:
+    """StepSearch's reward of each search: information gain less redundancy; nothing without an answer.
+
+    Formula: scale * (gain_t - redundancy_t), as the environment measured them.
+
+    Args:
+        task: Any.
+        trajectory: The episode.
+        scale: The authors' weight of step rewards.
+        gain: Process part that holds the information gain.
+        redundancy: Process part that holds the share of documents shown before.
+
+    Returns:
+        float64[T].
+    """
+    if final_answer(trajectory) is None:
+        return np.zeros(len(trajectory.turns))
+    return scale * (part(trajectory, gain) - part(trajectory, redundancy))

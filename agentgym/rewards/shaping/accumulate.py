@@ -90,6 +90,7 @@ def delta(table: RewardTable, *, part: Name | None = None) -> RewardTable:
 @STAGES.register(
     "bottom_line",
     source="Aligning Large Language Models with Searcher Preferences (SearchLLM)",
+    arxiv="2603.10473",
     status="abstract",
     signals=lambda p: emitted([*p["checks"], *p["behaviour"]]),
 )

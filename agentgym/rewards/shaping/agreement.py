@@ -59,7 +59,9 @@ def agreement(texts: Sequence[str], measure: Measure = "f1") -> Floats:
     return np.asarray(sums[[row[text] for text in texts]] / (len(texts) - 1), dtype=np.float64)
 
 
-@STAGES.register("csr", source="Calibrating LLMs with Semantic-level Reward (CSR)", status="abstract")
+@STAGES.register(
+    "csr", source="Calibrating LLMs with Semantic-level Reward (CSR)", arxiv="2605.15588", status="abstract"
+)
 def csr(table: RewardTable, *, weight: Weight = 0.5, correct_at: float = 1.0, measure: Measure = "f1") -> RewardTable:
     """Rewards right answers for agreeing with each other, and wrong ones for not agreeing.
 
@@ -84,7 +86,12 @@ def csr(table: RewardTable, *, weight: Weight = 0.5, correct_at: float = 1.0, me
     return table.with_rewards(outcome=table.outcome + weight * np.where(correct, shared, -shared))
 
 
-@STAGES.register("sd_e2", source="SD-E2: Semantic Exploration for Reasoning Under Token Budgets", status="abstract")
+@STAGES.register(
+    "sd_e2",
+    source="SD-E2: Semantic Exploration for Reasoning Under Token Budgets",
+    arxiv="2601.17982",
+    status="abstract",
+)
 def sd_e2(
     table: RewardTable,
     *,

@@ -25,6 +25,7 @@ from agentgym.rewards.table import RewardTable
 @STAGES.register(
     "gdpo",
     source="GDPO: Group reward-Decoupled Normalization Policy Optimization for Multi-reward RL Optimization",
+    arxiv="2601.05242",
     status="recalled",
     signals=lambda p: emitted(p["weights"]),
 )
@@ -60,6 +61,7 @@ def gdpo(
 @STAGES.register(
     "difficulty_scale",
     source="Inverse Reinforcement Learning with Dynamic Reward Scaling for LLM Alignment (GRPO-S)",
+    arxiv="2503.18991",
     status="abstract",
 )
 def difficulty_scale(
@@ -93,6 +95,7 @@ def difficulty_scale(
 @STAGES.register(
     "rubric_norm",
     source="LongTraceRL: Learning Long-Context Reasoning from Search Agent Trajectories with Rubric Rewards",
+    arxiv="2605.31584",
     status="code",
     signals=lambda p: emitted([p["rubric"]]),
 )

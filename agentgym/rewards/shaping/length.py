@@ -65,6 +65,7 @@ def conciseness_reward(
 @STAGES.register(
     "crf",
     source="Efficient Reasoning via Reward Model (conciseness reward function)",
+    arxiv="2511.09158",
     status="summary",
     signals=lambda p: emitted([p["part"]] if p["part"] else []),
 )

@@ -1,7 +1,7 @@
 """The pipeline: shaping stages as the configuration lists them, checked against the signals that the environment emits.
 
     rewards:
-      - score: {reward: f1}
+      - score: {name: f1}
       - weigh: {format: 0.1, evidence: 0.3, f1: 0.5}
       - gate:  {when: outcome, at_least: 1.0, drop: process}
 
@@ -112,9 +112,10 @@ def build_stages(config: Sequence[Mapping[str, Any]], signals: Mapping[str, str]
         if not isinstance(options, Mapping | None):
             raise ConfigError(f"{where}: parameters must be a mapping, got {options!r}")
         if name in SCORERS:
-            part, scorer = SCORERS[str(name)](options or {}, where)
-            scorers.append(scorer)
-            known.add(part)
+            made = SCORERS.get(str(name))(options or {}, where)
+            _check(made.reads, known, where)
+            scorers.append(made.scorer)
+            known.add(made.part)
             continue
         stages.append(_stage(str(name), options or {}, known, f"rewards.{i}"))
     return Pipeline(tuple(stages), tuple(scorers))
@@ -127,8 +128,12 @@ def _stage(name: str, options: Mapping[str, Any], signals: Iterable[str], place:
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from None
     parameters = method.check(options, where)
-    for signal in method.signals(dict(parameters)) if method.signals else ():
-        if signal not in signals:
-            nearest = did_you_mean(signal, {OUTCOME, *signals})
-            raise ConfigError(f"{where}: the environment emits no {signal!r}; {nearest}")
+    _check(method.signals(dict(parameters)) if method.signals else (), signals, where)
     return BoundStage(where, method.bind(parameters), method.memory)
+
+
+def _check(reads: Iterable[str], signals: Iterable[str], where: str) -> None:
+    for signal in reads:
+        if signal not in signals:
+            nearest = did_you_mean(signal, {OUTCOME, *signals} - {signal})
+            raise ConfigError(f"{where}: the environment emits no {signal!r}; {nearest}")

@@ -64,6 +64,7 @@ def _potential_before(table: RewardTable, part: str, holds: Literal["gain", "bef
 @STAGES.register(
     "vsrm",
     source="Promoting Efficient Reasoning with Verifiable Stepwise Reward (VSRM)",
+    arxiv="2508.10293",
     status="summary",
     signals=lambda p: [p["after"], p["before"]],
 )

@@ -1,8 +1,9 @@
 """Scorers: parts that are measured on whole episodes and their tasks, beside those the environment emitted.
 
     rewards:
-      - score: {reward: f1}                        # a reward function (`agentgym methods reward`) as the part `f1`
-      - score: {reward: tool_rl, part: outcome}    # ... in place of the environment's outcome
+      - score: {name: f1}                          # a reward function (`agentgym methods reward`) as the part `f1`
+      - score: {name: tool_rl, as: outcome}        # ... in place of the environment's outcome
+      - judge: {name: yes_no, model: Qwen/Qwen3-4B, as: right}    # a judge's verdict (`agentgym methods judge`)
 
 They make `agentgym.rewards.outcome` part of a configuration, so that stored episodes can be scored by functions that
 their environment never called.
@@ -11,13 +12,14 @@ their environment never called.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from agentgym.faults import ConfigError
-from agentgym.methods import KINDS, Methods
-from agentgym.registry import load_path
+from agentgym.registry import Registry
+from agentgym.rewards.outcome.registry import REWARDS
 from agentgym.rewards.table import Floats, RewardTable
 from agentgym.task import TaskSet
 from agentgym.trajectory import Group
@@ -29,26 +31,35 @@ OUTCOME = "outcome"
 Scorer = Callable[[RewardTable, Sequence[Group], TaskSet[Any]], RewardTable]
 
 
-def build_score(options: Mapping[str, Any], where: str) -> tuple[str, Scorer]:
+@dataclass(frozen=True, slots=True)
+class ScorerEntry:
+    """A scorer as the configuration made it.
+
+    Attributes:
+        part: Name of the part that it adds; ``outcome`` where it replaces the outcome.
+        scorer: Measures it.
+        reads: Process parts that it reads; a pipeline refuses unknown ones.
+    """
+
+    part: str
+    scorer: Scorer
+    reads: tuple[str, ...] = ()
+
+
+def build_score(options: Mapping[str, Any], where: str) -> ScorerEntry:
     """A reward function as a scorer.
 
     Args:
-        options: ``reward``, its name; ``part``, the name of what it adds (by default its own; ``outcome`` replaces the
-            outcome); and the function's parameters.
+        options: ``name``, of the reward function; ``as``, the name of what it adds (by default the function's;
+            ``outcome`` replaces the outcome); and the function's parameters.
         where: For messages.
-
-    Returns:
-        The part's name, and the scorer.
 
     Raises:
         ConfigError: An unknown reward function or parameter.
     """
     rest = dict(options)
-    name, part = rest.pop("reward", None), rest.pop("part", None)
-    if not isinstance(part, str | None) or part == "":
-        raise ConfigError(f"{where}.part: must be a name, got {part!r}")
-    rewards = cast(Methods[Callable[..., float | Floats]], load_path(KINDS["reward"]))
-    method, parameters = rewards.select({"name": name, **rest}, where)
+    part = part_name(rest, where)
+    method, parameters = REWARDS.select(rest, where)
     function = method.bind(parameters)
     into = part or method.name
 
@@ -56,7 +67,19 @@ def build_score(options: Mapping[str, Any], where: str) -> tuple[str, Scorer]:
         results = [function(taskset[t.task_id], t) for g in groups for t in g.trajectories]
         return put(table, into, results)
 
-    return into, scorer
+    return ScorerEntry(into, scorer, tuple(method.signals(dict(parameters))) if method.signals else ())
+
+
+def part_name(options: dict[str, Any], where: str) -> str | None:
+    """Takes ``as``, the name of what a scorer adds, out of its options.
+
+    Raises:
+        ConfigError: It is no name.
+    """
+    part = options.pop("as", None)
+    if part is not None and (not isinstance(part, str) or not part):
+        raise ConfigError(f"{where}.as: must be a name, got {part!r}")
+    return part
 
 
 def put(table: RewardTable, part: str, results: Sequence[float | Floats]) -> RewardTable:
@@ -83,5 +106,8 @@ def put(table: RewardTable, part: str, results: Sequence[float | Floats]) -> Rew
     return table.with_part(part, values)
 
 
-#: Entry of the ``rewards`` list -> what builds its scorer.
-SCORERS: Mapping[str, Callable[[Mapping[str, Any], str], tuple[str, Scorer]]] = {"score": build_score}
+#: Entry of the ``rewards`` list -> what builds its scorer from its options and its place.
+SCORERS: Registry[Callable[[Mapping[str, Any], str], ScorerEntry]] = Registry(
+    "scorer", "agentgym.scorers", lazy={"judge": "agentgym.rewards.judges.episodes:build_judge_scorer"}
+)
+SCORERS.register("score")(build_score)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from episodes import answer, bad, episode, search, task
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentgym.rewards.outcome import measure
 from agentgym.rewards.outcome.answer import (
     cover_match,
     exact_match,
@@ -12,6 +14,7 @@ from agentgym.rewards.outcome.answer import (
     normalize_answer,
     search_r1_reward,
 )
+from agentgym.trajectory import Trajectory
 
 
 @pytest.mark.parametrize(
@@ -94,3 +97,46 @@ def test_scores_of_any_text_are_ordered_and_bounded(prediction: str, golds: list
 def test_an_answer_matches_itself(text: str) -> None:
     assert exact_match(text, [text]) == cover_match(text, [text]) == 1.0
     assert f1_score(text, [text]) == pytest.approx(1.0)
+
+
+def test_tags_without_end_are_read_in_linear_time() -> None:
+    assert last_answer("<answer>" * 200_000) is None
+    assert last_answer("<answer>a</answer>" * 100_000 + "<answer>") == "a"
+    assert last_answer("<answer>a<answer>b</answer></answer>") == "a<answer>b"
+
+
+def score(name: str, played: Trajectory, *golds: str, **parameters: object) -> float:
+    result = measure(name, task(answers=golds), played, **parameters)
+    assert isinstance(result, float)
+    return result
+
+
+def test_the_answer_of_an_episode_is_what_ended_it() -> None:
+    played = episode(search("who"), answer("John Lennon"))
+    assert score("exact_match", played, "lennon", "john lennon") == 1.0
+    assert score("f1", played, "Lennon") == pytest.approx(2 / 3)
+    assert score("cover_match", played, "Lennon") == 1.0
+    assert score("cover_match", played, "ennon") == 0.0
+    assert score("cover_match", played, "ennon", whole_words=False) == 1.0
+    cut = episode(search("John Lennon"), terminated=False)
+    assert [score(name, cut, "John Lennon") for name in ("exact_match", "f1", "cover_match")] == [0.0] * 3
+
+
+def test_search_r1_of_episodes() -> None:
+    right, wrong, found = answer("Lennon"), answer("Ono"), search("who", "[1] Lennon : a man")
+    assert score("search_r1", episode(found, right), "lennon") == 1.0
+    assert score("search_r1", episode(found, wrong), "lennon") == pytest.approx(0.3)
+    assert score("search_r1", episode(search("who"), wrong), "lennon") == pytest.approx(0.2)
+    assert score("search_r1", episode(bad(), right), "lennon") == pytest.approx(0.8)
+    assert score("search_r1", episode(bad(), wrong), "lennon") == pytest.approx(0.1)
+    assert score("search_r1", episode(search("who"), terminated=False), "lennon") == 0.0
+    # The answer is there, but text after it spoils the format.
+    spoilt = episode(found, bad("<answer>Lennon</answer> I think"), terminated=False)
+    assert score("search_r1", spoilt, "lennon") == pytest.approx(0.8)
+    assert score("search_r1", episode(answer("John Lennon")), "lennon", match="f1", at_least=0.6) == 1.0
+
+
+def test_a_megabyte_is_scored() -> None:
+    huge = "the answer is no. " * 60_000
+    assert score("cover_match", episode(answer(huge)), "answer is no") == 1.0
+    assert score("search_r1", episode(search("x", huge), answer(huge)), "yes") == pytest.approx(0.2)

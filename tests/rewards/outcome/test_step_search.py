@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from episodes import answer, bad, episode, search, task
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentgym.rewards.outcome import measure
 from agentgym.rewards.outcome.step_search import (
     TfIdf,
     cosine,
@@ -72,3 +74,25 @@ def test_cosine_of_texts() -> None:
     assert cosine(apple, sky) == 0.0
     assert 0 < cosine(apple, model.vector("apple")) < 1
     assert cosine(apple, model.vector("")) == 0.0
+
+
+ASKED = task(answers=["Lennon"], queries=["john lennon", ["apple records", "apple label"]])
+
+
+def test_outcome_of_an_episode() -> None:
+    played = episode(search("john lennon"), search("apple label"), answer("John Lennon"))
+    assert measure("step_search", ASKED, played) == pytest.approx(2 / 3 + 0.618)
+    worse = episode(search("john lennon"), search("john"), answer("Lennon"))
+    assert measure("step_search", ASKED, worse) == pytest.approx(1 + 0.618 * (2 / 3) / 2)
+    assert measure("step_search", ASKED, worse, keep_best=True) == pytest.approx(1 + 0.618 / 2)
+    assert measure("step_search", ASKED, episode(search("john lennon"), bad())) == -1.0
+    assert measure("step_search", ASKED, episode(search("john lennon"), terminated=False)) == -1.0
+
+
+def test_rewards_of_the_steps_of_an_episode() -> None:
+    steps = [search("a", gain=0.35, redundancy=0.0), search("b", gain=0.3, redundancy=0.5)]
+    result = measure("step_search_steps", ASKED, episode(*steps, answer("x")), scale=1.0)
+    assert result == pytest.approx([0.35, -0.2, 0.0])
+    assert measure("step_search_steps", ASKED, episode(*steps, answer("x"))) == pytest.approx([0.21, -0.12, 0.0])
+    # Without an answer there are no step rewards either.
+    assert measure("step_search_steps", ASKED, episode(*steps, terminated=False)) == pytest.approx([0.0, 0.0])

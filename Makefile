@@ -54,8 +54,9 @@ format: $(STAMP) ## format the sources and sort their imports
 bench: $(STAMP) ## run the short benchmarks, or those named (BENCH="credit", ARGS="--help")
 	@for name in $(BENCH); do echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py $(ARGS); done
 
-docs: $(STAMP) ## write the configuration reference in docs/training.md anew
+docs: $(STAMP) ## write the configuration reference in docs/training.md and the page docs/methods.md anew
 	@$(BIN)/python scripts/config_reference.py
+	@$(BIN)/python scripts/methods_page.py
 
 clean: ## remove .venv and all caches; runs/ stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
+from agentgym.trainers.companions import BUILT_IN, COMPANIONS
 from agentgym.trainers.config import TrainConfig
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "training.md"
@@ -24,13 +25,12 @@ BEGIN = "<!-- configuration reference: made by scripts/config_reference.py -->"
 END = "<!-- end of the configuration reference -->"
 
 
-def node_of(annotation: object) -> tuple[type[BaseModel], str] | None:
-    """The configuration node an annotation names, bare or in ``Node | None`` or ``list[Node]``; its path's ending."""
-    if typing.get_origin(annotation) is list and (inner := node_of(typing.get_args(annotation)[0])):
-        return inner[0], "[]"
+def nodes_of(annotation: object) -> tuple[list[type[BaseModel]], str]:
+    """The configuration nodes an annotation names, bare or in ``Node | None`` or ``list[Node]``; the path's ending."""
+    if typing.get_origin(annotation) is list and (inner := nodes_of(typing.get_args(annotation)[0])[0]):
+        return inner, "[]"
     options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    found = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-    return (found, "") if found else None
+    return [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)], ""
 
 
 def type_name(annotation: object) -> str:
@@ -58,22 +58,29 @@ def default_of(field: FieldInfo) -> str:
     return f"`{json.dumps(to_jsonable_python(value), ensure_ascii=False)}`"
 
 
-def sections(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def variant_of(node: type[BaseModel]) -> str:
+    """What tells one of several nodes that a key can hold from the others, for its title."""
+    (name,) = typing.get_args(node.model_fields["name"].annotation)
+    return f", name: {name}"
+
+
+def sections(model: type[BaseModel], prefix: str = "", variant: str = "") -> Iterator[str]:
     """One table a node, the root first."""
     about = " ".join((model.__doc__ or "").split("\n\n")[0].split())
     rows, inner = [], []
     for name, field in model.model_fields.items():
         meaning = " ".join((field.description or "").split()).replace("|", "\\|")
-        if node := node_of(field.annotation):
-            path = f"{prefix}{name}{node[1]}"
-            inner.append(list(sections(node[0], f"{path}.")))
+        nodes, ending = nodes_of(field.annotation)
+        if nodes:
+            path = f"{prefix}{name}{ending}"
+            inner += [list(sections(node, f"{path}.", variant_of(node) if nodes[1:] else "")) for node in nodes]
             default = "none" if field.default is None and not field.is_required() else ""
             rows.append(f"| `{path}` | see below | {default} | {meaning} |")
         else:
             limits = ", ".join(_limits(field))
             kind = type_name(field.annotation) + (f", {limits}" if limits else "")
             rows.append(f"| `{prefix}{name}` | {kind} | {default_of(field)} | {meaning} |")
-    title = f"`{prefix.rstrip('.')}`" if prefix else "The run"
+    title = f"`{prefix.rstrip('.')}`{variant}" if prefix else "The run"
     yield "\n".join([f"### {title}", "", about, "", "| key | type | default | meaning |", "|---|---|---|---|", *rows])
     for section in inner:
         yield from section
@@ -90,7 +97,9 @@ def _limits(field: FieldInfo) -> Iterator[str]:
 
 def reference() -> str:
     """The whole reference, markers included."""
-    return "\n\n".join([BEGIN, *sections(TrainConfig), END])
+    options = ((name, getattr(COMPANIONS.get(name), "Options")) for name in BUILT_IN)  # noqa: B009
+    companions = (section for name, model in options for section in sections(model, f"companions.{name}."))
+    return "\n\n".join([BEGIN, *sections(TrainConfig), *companions, END])
 
 
 def renewed(page: str) -> str:

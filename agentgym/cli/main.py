@@ -61,6 +61,7 @@ ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, e
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Configuration keys to set, e.g. updates=50.")
 ]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, e.g. runs/search.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document instead of text.")]
 
 
@@ -166,6 +167,82 @@ def validate(
 
 
 @app.command()
+def audit(
+    env: Env,
+    option: Options = None,
+    rewards: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML with 'rewards:'. [default: the environment's weights]")
+    ] = None,
+    tasks: Annotated[int, typer.Option(min=1, help="Tasks of each difficulty.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of tasks and of the episodes.")] = 0,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of what solving adds that may be earned without solving.")
+    ] = 0.5,
+    margin: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the expert's return to stay below it.")
+    ] = 0.1,
+    json: Json = False,
+) -> None:
+    """Play degenerate policies and see whether one earns what only a solver should.
+
+    Silence, guesses, repetition, verdicts that are always the same, keywords, echo, length and master keys are scored
+    beside the expert and beside an honest failure: the expert's course with its last turn spoilt.
+    """
+    from agentgym.cli.audit import run_audit
+    from agentgym.rewards.audit import Criterion
+
+    rule = Criterion(share=share, margin=margin)
+    if not run_audit(env, option or [], rewards=rewards, tasks=tasks, seed=seed, criterion=rule, as_json=json):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def rescore(
+    run: RunFolder,
+    rewards: Annotated[Path, typer.Option(metavar="FILE", help="YAML with 'rewards:' and, if it changes, 'credit:'.")],
+    out: Annotated[Path | None, typer.Option(help="New folder. [default: RUN/rescored/NAME of the file]")] = None,
+    json: Json = False,
+) -> None:
+    """Compute rewards and advantages of stored episodes anew, without any inference.
+
+    The result is a folder that show, compare, distance and rescore read like a run's. Nothing is overwritten.
+    """
+    from agentgym.cli.rescore import rescore_run
+
+    rescore_run(run, rewards, out=out, as_json=json)
+
+
+@app.command()
+def compare(
+    run: RunFolder,
+    credit: Annotated[str, typer.Option(metavar="A,B,...", help="Methods, e.g. 'grpo, {name: gigpo, gamma: 0.9}'.")],
+    episode: Annotated[
+        str | None, typer.Option("--episode", "-k", help="Draw this one: its id or its number k. [default: last group]")
+    ] = None,
+    update: Annotated[int | None, typer.Option("--update", "-u", help="Only episodes of this update.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The picture, a PNG. [default: RUN/compare.png]")] = None,
+    json: Json = False,
+) -> None:
+    """Show how credit methods judge the same stored episodes: a picture, and their rank correlation over all turns."""
+    from agentgym.cli.compare import compare_methods
+
+    compare_methods(run, credit, episode=episode, update=update, out=out, as_json=json)
+
+
+@app.command()
+def distance(
+    run: RunFolder,
+    rewards: Annotated[tuple[Path, Path], typer.Option(metavar="A B", help="Two YAML files with 'rewards:'.")],
+    gamma: Annotated[float, typer.Option(min=0.0, max=1.0, help="Discount of each further turn.")] = 1.0,
+    json: Json = False,
+) -> None:
+    """Measure how far two rewards are apart on stored episodes: 0 for a scaled or potential-shaped twin, 1 opposed."""
+    from agentgym.cli.distance import measure_distance
+
+    measure_distance(run, rewards, gamma=gamma, as_json=json)
+
+
+@app.command()
 def envs(json: Json = False) -> None:
     """List the environments that are installed."""
     from agentgym.cli.listing import list_envs
@@ -175,10 +252,10 @@ def envs(json: Json = False) -> None:
 
 @app.command()
 def methods(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="shape, credit or loss.")] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="reward, judge, shape, credit or loss.")] = None,
     json: Json = False,
 ) -> None:
-    """List the shaping stages, credit methods and losses that a configuration can name."""
+    """List the reward functions, judges, shaping stages, credit methods and losses that a configuration can name."""
     from agentgym.cli.listing import list_methods
 
     list_methods(kind, as_json=json)

@@ -145,6 +145,10 @@ class ChatRenderer:
         """A whole conversation as text, with the generation prompt."""
         return self._template(self._adapt(self._tame(_pairs(messages)), self.form), self.form)
 
+    def quoted(self, text: str) -> str:
+        """A text from outside, with the control tokens in it broken up as they are inside messages."""
+        return self._tame((("user", text),))[0][1]
+
     def encode(self, text: str) -> list[int]:
         """Ids of rendered text: special tokens are recognised, none is added."""
         return self._encode(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import runpy
 import subprocess
@@ -68,10 +69,33 @@ def test_every_install_command_is_pinned():
                 assert "-c constraints.txt" in line, f"{page.name}: {line}"
 
 
-def test_the_configuration_reference_is_current():
-    command = [sys.executable, "scripts/config_reference.py", "--check"]
+@pytest.mark.parametrize("script", ["config_reference.py", "methods_page.py"])
+def test_what_is_made_from_docstrings_is_current(script):
+    command = [sys.executable, f"scripts/{script}", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_methods_takes_docstrings_as_text():
+    page = runpy.run_path(str(ROOT / "scripts" / "methods_page.py"))
+    docstring = """Sum of x*y over *all* <turns>, a[i](k); see `x*y`.
+
+    Formula: A_E = |R| * 2.
+
+    Args:
+        table: Left out.
+
+        Also this.
+
+    Source: kept.
+    """
+    assert list(page["body"](inspect.cleandoc(docstring))) == [
+        "Sum of x\\*y over \\*all\\* \\<turns>, a[i]\\(k); see `x*y`.",
+        "Formula: A_E = |R| * 2.",
+        "Source: kept.",
+    ]
+    schema = {"type": "number", "minimum": 0, "default": 0.5, "description": "a | b"}
+    assert page["parameters"]({"p": schema}).splitlines()[-1] == r"| `p` | float, >= 0 | `0.5` | a \| b |"
 
 
 def test_every_key_of_the_shipped_configurations_is_in_the_reference():

@@ -43,6 +43,9 @@ def reward_table(groups: Sequence[Sequence[Row]], *, tasks: Sequence[str] = (), 
     def turns(values: Sequence[float], length: int) -> list[float]:
         return list(values) if len(values) else [0.0] * length
 
+    task_of = [names[i] for i, group in enumerate(groups) for _ in group]
+    keys = [(t, s) for t, r, n in zip(task_of, flat, lengths, strict=True) for s in (r.states or ("",) * n)]
+    numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     return RewardTable(
         group=np.repeat(np.arange(len(groups)), [len(g) for g in groups]).astype(np.int64),
         offsets=np.cumsum([0, *lengths]).astype(np.int64),
@@ -54,14 +57,14 @@ def reward_table(groups: Sequence[Sequence[Row]], *, tasks: Sequence[str] = (), 
             )
             for name in parts
         },
-        state=np.zeros(sum(lengths), np.int64),
+        state=np.array([numbers[key] for key in keys], np.int64),
         tokens=np.repeat([row.tokens for row in flat], lengths).astype(np.int64),
         truncated=np.array([row.truncated for row in flat], np.bool_),
         difficulty=np.ones(len(flat), np.int64),
-        task_id=tuple(names[i] for i, group in enumerate(groups) for _ in group),
+        task_id=tuple(task_of),
         answer=tuple(row.answer for row in flat),
         said=tuple(t for r, n in zip(flat, lengths, strict=True) for t in (r.said or ("",) * n)),
-        state_key=tuple(s for r, n in zip(flat, lengths, strict=True) for s in (r.states or ("",) * n)),
+        state_key=tuple(state for _, state in keys),
         update=update,
     )
 

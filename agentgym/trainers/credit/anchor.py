@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from agentgym.rewards.table import Floats, RewardTable
 from agentgym.trainers.credit.base import (
@@ -18,6 +20,7 @@ from agentgym.trainers.credit.base import (
     trajectory_returns,
     turn_rewards_with_outcome,
 )
+from agentgym.trainers.credit.similar import similar_anchors
 
 
 @CREDIT.register(
@@ -30,6 +33,7 @@ def gigpo(
     step_weight: Weight = 1.0,
     mode: Literal["mean", "mean_std"] = "mean",
     average: Literal["steps", "trajectories"] = "steps",
+    similarity: Annotated[float, Field(gt=0, le=1)] | None = None,
     eps: Epsilon = 1e-6,
 ) -> Floats:
     """Episode advantage plus step advantage among turns taken in the same state: A_E + step_weight * A_S.
@@ -46,6 +50,8 @@ def gigpo(
         mode: ``mean_std`` divides both by the sample standard deviation plus `eps`.
         average: Entries of the group's statistics: ``steps`` counts a trajectory's return once a turn, as the published
             code does by default, so that longer trajectories weigh more; ``trajectories`` counts it once.
+        similarity: Least likeness of two states' keys (SequenceMatcher's ratio, the published option is .95) for their
+            turns to be compared; none: only equal states are (`agentgym.trainers.credit.similar` says what it costs).
         eps: Added to the standard deviations.
 
     Returns:
@@ -58,7 +64,8 @@ def gigpo(
     else:
         episode = normalise(spread(table, returns), table.group[table.trajectory], eps, std)
     to_go = returns_to_go(table, turn_rewards_with_outcome(table), gamma)
-    return episode + step_weight * normalise(to_go, anchors(table), eps, std, alone="zero")
+    states = anchors(table) if similarity is None else similar_anchors(table, similarity)
+    return episode + step_weight * normalise(to_go, states, eps, std, alone="zero")
 
 
 @CREDIT.register("step_grpo", source="agentgym: step-aware GRPO", status="own")

@@ -70,14 +70,20 @@ class Credit:
     Attributes:
         estimate: The method with its parameters fixed.
         needs: What it takes besides the table (`agentgym.trainers.companions`), in order.
+        whitens: Whether it has a parameter ``whiten``, by which its advantages are normalised in the end.
     """
 
     estimate: Estimate
     needs: tuple[str, ...] = ()
+    whitens: bool = False
 
     def __call__(self, table: RewardTable, *inputs: Any) -> Floats | PerToken:
         """Advantages: float64[M], or one for each of the policy's tokens."""
         return self.estimate(table, *inputs)
+
+    def unwhitened(self, table: RewardTable, *inputs: Any) -> Floats | PerToken:
+        """Advantages as they are before whitening: in the unit of the rewards, as a critic learns from them."""
+        return self.estimate(table, *inputs, whiten=False) if self.whitens else self.estimate(table, *inputs)
 
 
 def build_credit(config: Mapping[str, Any]) -> Credit:
@@ -90,7 +96,7 @@ def build_credit(config: Mapping[str, Any]) -> Credit:
         ConfigError: An unknown method or parameter; names the nearest known one.
     """
     method, parameters = CREDIT.select(config, "credit")
-    return Credit(method.bind(parameters), method.needs)
+    return Credit(method.bind(parameters), method.needs, "whiten" in type(parameters).model_fields)
 
 
 def per_turn(table: RewardTable, advantages: Floats | PerToken) -> Floats:
@@ -194,6 +200,22 @@ def normalise(
     squares = np.bincount(ids, weights=centred**2)
     deviation = np.where(counts > 1, np.sqrt(squares / np.maximum(counts - 1, 1)), 1.0)
     return centred / (deviation + eps)[ids]
+
+
+def whitened(values: Floats, counted: NDArray[np.bool_] | None = None, eps: float = 1e-8) -> Floats:
+    """Values minus their mean, divided by their standard deviation plus `eps`: over the whole batch, not a group.
+
+    Args:
+        values: float64[K].
+        counted: bool[K], which values mean and deviation are taken over; none: all.
+        eps: Added to the standard deviation.
+    """
+    own = values if counted is None else values[counted]
+    if not len(own):
+        return np.zeros(len(values))
+    centred = values - own.mean()
+    # Rounding in a batch of equal values is no signal.
+    return centred / (own.std() + eps) if np.ptp(own) > SIGNAL_TOLERANCE else np.zeros(len(values))
 
 
 def pair_ids(first: Ints, second: Ints) -> Ints:

@@ -119,7 +119,8 @@ class SearchEnv(AgentEnv[SearchTask]):
         "f1": "token F1 of the answer",
         "cover": "1 when a gold answer occurs inside the answer",
     }
-    weights: ClassVar[Mapping[str, float]] = {"format": 0.1, "evidence": 0.3, "judge": 0.1}
+    # Verdicts earn nothing by default: a right "no" on a fruitless search would pay for searching in vain.
+    weights: ClassVar[Mapping[str, float]] = {"format": 0.1, "evidence": 0.3}
     # `act_async` itself goes to a thread where the retriever blocks.
     blocking: ClassVar[bool] = False
     forkable: ClassVar[bool] = True

@@ -24,9 +24,10 @@ from pydantic import Field
 
 from agentgym.faults import AgentGymError, ConfigError, DataError
 from agentgym.trainers.credit.base import SIGNAL_TOLERANCE
-from agentgym.trainers.losses import Level, Loss, build_loss, kl_estimate, truncated_importance
+from agentgym.trainers.divergence import Level, kl_estimate, kl_to_go, truncated_importance
+from agentgym.trainers.losses import Loss, build_loss
 from agentgym.trainers.optim import OptimizerConfig, make_optimizer, step
-from agentgym.trainers.packing import MicroBatch, Targets, pack, plan
+from agentgym.trainers.packing import MicroBatch, Targets, micro_batches
 from agentgym.trainers.policy import Policy, PolicyConfig
 from agentgym.trajectory import Trajectory
 
@@ -53,8 +54,11 @@ class LearnerConfig(PolicyConfig):
     """Whether that weight is the token's or the product over its trajectory."""
     kl: float = Field(0.0, ge=0)
     """Weight of the KL term against the policy as it was before the first update."""
+    kl_in: Literal["loss", "reward"] = "loss"
+    """Where it counts: as a term of the loss, or as a cost of each token (k1) that the advantages of the tokens before
+    it share, as in PPO."""
     kl_estimator: Literal["k2", "k3"] = "k3"
-    """How it is estimated from the sampled tokens (`losses.kl_estimate`; k1 has no gradient on average)."""
+    """How the loss estimates it from the sampled tokens (`divergence.kl_estimate`; k1 has no gradient on average)."""
     threads: int | None = Field(None, ge=1)
     """CPU threads of torch in the learner's process; none: torch's choice."""
     seed: int = Field(0, ge=0)
@@ -139,6 +143,10 @@ class Learner:
             self._reference = self._reference or self.policy.copy()
             with self.policy.swapped(self._reference):
                 batch.reference = self._logprobs(trajectories, batch.targets, active)
+            if config.kl_in == "reward":
+                cost = kl_to_go(batch.rollout, batch.reference, batch.trajectory)
+                batch.advantage -= config.kl * cost
+        batch.keep = self.loss.keep(batch.advantage)
         single = config.epochs == config.minibatches == 1
         if config.old_logprobs == "recompute" and not single:
             batch.old = self._logprobs(trajectories, batch.targets, active)
@@ -169,7 +177,8 @@ class Learner:
             return
         weight = torch.zeros(len(batch.targets), device=self.policy.device)
         mine = torch.from_numpy(np.flatnonzero(np.isin(batch.targets.trajectory, members))).to(self.policy.device)
-        weight[mine] = self.loss.token_weights(batch.trajectory[mine], batch.turn[mine]).to(weight)
+        keep = None if batch.keep is None else batch.keep[mine]
+        weight[mine] = self.loss.token_weights(batch.trajectory[mine], batch.turn[mine], keep).to(weight)
         total = 0.0
         for micro in self._micro(batch.trajectories, run, batch.targets):
             logp = self.policy.logprobs(micro)
@@ -197,7 +206,7 @@ class Learner:
                 figures.add(importance=importance)
         loss, extra = self.loss(logp, old, batch.advantage[slots], scale, trajectory)
         figures.add(logprob_gap=(logp.detach() - rollout).abs(), **extra)
-        if batch.reference is not None:
+        if batch.reference is not None and config.kl_in == "loss":
             kl = kl_estimate(logp, batch.reference[slots], config.kl_estimator)
             loss = loss + config.kl * (weight * kl).sum()
             figures.add(kl=kl.detach())
@@ -275,9 +284,7 @@ class Learner:
         return flat
 
     def _micro(self, trajectories: Sequence[Trajectory], members: Sequence[int], targets: Targets) -> list[MicroBatch]:
-        sizes = [len(trajectories[i]) if targets.offsets[i + 1] > targets.offsets[i] else 0 for i in members]
-        bins = plan(sizes, self.config.microbatch_tokens)
-        return [pack(trajectories, [members[i] for i in b], targets, self.policy.device) for b in bins]
+        return micro_batches(trajectories, members, targets, self.config.microbatch_tokens, self.policy.device)
 
     def _check(self, trajectories: Sequence[Trajectory]) -> None:
         """Refuses what must never be trained on, before the model (or a GPU kernel) trips over it."""
@@ -367,6 +374,7 @@ class _Batch:
         self.rollout = torch.from_numpy(rollout).to(device)
         self.old: torch.Tensor | None = None
         self.reference: torch.Tensor | None = None
+        self.keep: torch.Tensor | None = None
 
 
 class _Figures:

@@ -5,13 +5,11 @@ sequences the WHOLE batch has. `token_weights` computes them once, up front; a l
 sum(weight * loss), and gradient accumulation over micro-batches of any shape gives the full gradient. Tokens lie
 flat, those of all trajectories one after the other, without padding; all of them are the policy's. A ratio over a
 sequence needs all of its tokens: a micro-batch holds whole trajectories.
-
-Also here: estimators of the KL divergence to a reference, and truncated importance weights for engines whose
-log-probabilities differ from the learner's.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -20,19 +18,21 @@ import torch
 from pydantic import Field, model_validator
 
 from agentgym.config import Config
+from agentgym.faults import ConfigError
 from agentgym.methods import Methods
+from agentgym.trainers.divergence import log_ratio
 
 Aggregate = Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm", "turn-mean"]
-KlEstimator = Literal["k1", "k2", "k3"]
-Level = Literal["token", "sequence"]
 
 #: Per-token losses float[P] and figures float[P] to average over tokens.
 TokenLosses = tuple[torch.Tensor, dict[str, torch.Tensor]]
 #: (logp, old_logp, advantage, trajectory, **parameters): float[P] each, `trajectory` int64[P].
 TokenLoss = Callable[..., TokenLosses]
 
-#: Bound of a log ratio before exp: e^20 is 4.9e8.
-LOG_RATIO_BOUND = 20.0
+#: What rounding may add to the distance of equal advantages from their mean.
+ROUNDING = 1e-6
+#: Bound of the mean log ratio of a sequence before exp.
+SEQUENCE_BOUND = 10.0
 
 
 class LossOptions(Config):
@@ -42,6 +42,8 @@ class LossOptions(Config):
     """How per-token losses become one number (`token_weights`)."""
     constant: float | None = Field(None, gt=0)
     """Divisor of ``seq-mean-token-sum-norm``, in tokens: e.g. the batch's sequences times the token budget of one."""
+    sigmas: float | None = Field(None, gt=0)
+    """Tokens whose advantage is further from the batch's mean, in standard deviations, are left out; none: none are."""
 
     @model_validator(mode="after")
     def _complete(self) -> LossOptions:
@@ -52,6 +54,14 @@ class LossOptions(Config):
 
 LOSSES: Methods[TokenLoss] = Methods("loss", "loss", "agentgym.losses", LossOptions)
 
+#: What a loss has instead of the common options' defaults.
+DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "gspo": {"aggregate": "seq-mean-token-mean"},
+    "stable_reinforce": {"sigmas": 3.0},
+}
+#: Losses that are defined with one aggregation only.
+FIXED_AGGREGATE = ("gspo",)
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -59,12 +69,24 @@ class Loss:
 
     Attributes:
         tokens: The per-token loss with its parameters fixed.
-        aggregate, constant: See `LossOptions`.
+        aggregate, constant, sigmas: See `LossOptions`.
     """
 
     tokens: TokenLoss
     aggregate: Aggregate = "token-mean"
     constant: float | None = None
+    sigmas: float | None = None
+
+    def keep(self, advantage: torch.Tensor) -> torch.Tensor | None:
+        """bool[P], the tokens of a whole batch that count; None: all of them.
+
+        Args:
+            advantage: float[P], of the whole batch: statistics of a part of it would depend on how it is split.
+        """
+        if self.sigmas is None or not len(advantage):
+            return None
+        distance = (advantage - advantage.mean()).abs()
+        return distance <= self.sigmas * advantage.std(unbiased=False) + ROUNDING
 
     def token_weights(
         self, trajectory: torch.Tensor, turn: torch.Tensor, mask: torch.Tensor | None = None
@@ -103,19 +125,19 @@ def build_loss(config: Mapping[str, object]) -> Loss:
         config: ``{name: clipped, low: 0.2, high: 0.28, aggregate: token-mean}``.
 
     Raises:
-        ConfigError: An unknown loss or parameter; names the nearest known one.
+        ConfigError: An unknown loss or parameter (names the nearest known one), or an aggregation that the loss is not
+            defined with.
     """
-    method, parameters = LOSSES.select(config, "loss")
+    name = config.get("name")
+    defaults = DEFAULTS.get(name, {}) if isinstance(name, str) else {}
+    method, parameters = LOSSES.select({**defaults, **config}, "loss")
     assert isinstance(parameters, LossOptions)  # noqa: S101 - the registry's common part
-    return Loss(method.bind(parameters), parameters.aggregate, parameters.constant)
+    if method.name in FIXED_AGGREGATE and parameters.aggregate != defaults["aggregate"]:
+        raise ConfigError(f"loss ({method.name}): its aggregate is always {defaults['aggregate']}")
+    return Loss(method.bind(parameters), parameters.aggregate, parameters.constant, parameters.sigmas)
 
 
 # -- losses ------------------------------------------------------------------------------------------------------------
-
-
-def log_ratio(logp: torch.Tensor, old_logp: torch.Tensor) -> torch.Tensor:
-    """float[P], log of the importance ratio, kept within +-20."""
-    return (logp - old_logp).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
 
 
 @LOSSES.register(
@@ -169,6 +191,113 @@ def clipped(
     return losses, figures
 
 
+@LOSSES.register("gspo", source="Group Sequence Policy Optimization", arxiv="2507.18071", status="code")
+def gspo(
+    logp: torch.Tensor,
+    old_logp: torch.Tensor,
+    advantage: torch.Tensor,
+    trajectory: torch.Tensor,
+    *,
+    low: Annotated[float, Field(ge=0, lt=1)] = 3e-4,
+    high: Annotated[float, Field(ge=0)] = 4e-4,
+) -> TokenLosses:
+    """Clipped surrogate with the importance ratio of the whole sequence, the same for all of its tokens.
+
+    s = exp(mean over the sequence's tokens of logp - old_logp); L = max(-A * s, -A * clamp(s, 1 - low, 1 + high)), the
+    gradient of s reaching each token through its own logp. The aggregation is always ``seq-mean-token-mean``; there is
+    no dual clip. Sequence ratios vary far less than those of tokens, hence the narrow bounds.
+
+    Args:
+        logp, old_logp, advantage: float[P].
+        trajectory: int64[P], equal numbers for tokens of one sequence.
+        low: Ratios below 1 - low no longer gain from a negative advantage.
+        high: Ratios above 1 + high no longer gain from a positive one.
+
+    Returns:
+        Losses float[P]; figures ``ratio`` and ``clip_fraction``.
+    """
+    _, part, sizes = torch.unique(trajectory, return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(sizes), dtype=logp.dtype, device=logp.device).index_add(0, part, (logp - old_logp).detach())
+    mean = (sums / sizes)[part]
+    # The value is that of the sequence's ratio, the gradient that of the token's log-probability.
+    ratio = (mean + logp - logp.detach()).clamp(max=SEQUENCE_BOUND).exp()
+    plain = -advantage * ratio
+    bounded = -advantage * ratio.clamp(1 - low, 1 + high)
+    with torch.no_grad():
+        figures = {"ratio": ratio.detach(), "clip_fraction": (bounded > plain).to(plain.dtype)}
+    return torch.maximum(plain, bounded), figures
+
+
+@LOSSES.register(
+    "cispo",
+    source="MiniMax-M1: Scaling Test-Time Compute Efficiently with Lightning Attention (CISPO)",
+    arxiv="2506.13585",
+    status="recalled",
+)
+def cispo(
+    logp: torch.Tensor,
+    old_logp: torch.Tensor,
+    advantage: torch.Tensor,
+    trajectory: torch.Tensor,
+    *,
+    high: Annotated[float, Field(ge=0)] = 4.0,
+) -> TokenLosses:
+    """REINFORCE with a clipped importance weight: L = -stop_gradient(min(ratio, 1 + high)) * A * logp.
+
+    The weight is clipped, never the gradient: every token keeps teaching, however far the policy has moved.
+
+    Args:
+        logp, old_logp, advantage: float[P].
+        trajectory: Not used: ratios are those of tokens.
+        high: Weights are at most 1 + high.
+
+    Returns:
+        Losses float[P]; figures ``ratio`` and ``clip_fraction`` (of the weights).
+    """
+    ratio = log_ratio(logp, old_logp).exp().detach()
+    figures = {"ratio": ratio, "clip_fraction": (ratio > 1 + high).to(ratio.dtype)}
+    return -ratio.clamp(max=1 + high) * advantage * logp, figures
+
+
+@LOSSES.register(
+    "stable_reinforce",
+    source="R1-Reward: Training Multimodal Reward Model Through Stable Reinforcement Learning",
+    arxiv="2505.02835",
+    status="code",
+)
+def stable_reinforce(
+    logp: torch.Tensor,
+    old_logp: torch.Tensor,
+    advantage: torch.Tensor,
+    trajectory: torch.Tensor,
+    *,
+    clip: Annotated[float, Field(ge=0, lt=1)] = 0.2,
+    bound: Annotated[float, Field(gt=1)] = 1000.0,
+) -> TokenLosses:
+    """Clipped surrogate whose log ratio is bounded before exp, on advantages without outliers (``sigmas: 3``).
+
+    ratio = exp(clamp(logp - old_logp, -ln bound, ln bound)); L = max(-A * ratio, -A * clamp(ratio, 1 - clip, 1 +
+    clip)). Outside the bound there is no gradient. Tokens whose advantage lies more than ``sigmas`` standard deviations
+    from the batch's mean are left out. The first is the authors' code, the rest recalled.
+
+    Args:
+        logp, old_logp, advantage: float[P].
+        trajectory: Not used: ratios are those of tokens.
+        clip: Ratios further than this from 1 no longer gain.
+        bound: Ratios are between 1 / bound and bound.
+
+    Returns:
+        Losses float[P]; figures ``ratio`` and ``clip_fraction``.
+    """
+    limit = math.log(bound)
+    ratio = (logp - old_logp).clamp(-limit, limit).exp()
+    plain = -advantage * ratio
+    bounded = -advantage * ratio.clamp(1 - clip, 1 + clip)
+    with torch.no_grad():
+        figures = {"ratio": ratio.detach(), "clip_fraction": (bounded > plain).to(plain.dtype)}
+    return torch.maximum(plain, bounded), figures
+
+
 # -- aggregation -------------------------------------------------------------------------------------------------------
 
 
@@ -218,49 +347,3 @@ def token_weights(
         _, part, sizes = torch.unique(own, return_inverse=True, return_counts=True)
         weights[counted] = 1.0 / (len(sizes) * sizes[part].float())
     return weights
-
-
-# -- KL divergence and importance weights ------------------------------------------------------------------------------
-
-
-def kl_estimate(logp: torch.Tensor, reference: torch.Tensor, estimator: KlEstimator) -> torch.Tensor:
-    """Per-token estimate of KL(policy || reference) from the policy's tokens (Schulman, "Approximating KL divergence").
-
-    With d = reference - logp, kept within +-20: k1 = -d, unbiased; k2 = d^2 / 2, biased, low variance; k3 = exp(d) - d
-    - 1, unbiased and never negative. As a loss, k1 has no gradient on average and k2 has the divergence's own.
-
-    Args:
-        logp, reference: float[P].
-        estimator: Which.
-
-    Returns:
-        float[P]
-    """
-    difference = log_ratio(reference, logp)
-    if estimator == "k1":
-        return -difference
-    if estimator == "k2":
-        return difference.square() / 2
-    return difference.exp() - difference - 1
-
-
-def truncated_importance(gap: torch.Tensor, trajectory: torch.Tensor, cap: float, level: Level) -> torch.Tensor:
-    """Truncated importance weights min(pi_learner / pi_engine, cap), as in verl.
-
-    They multiply the loss of tokens that another implementation of the policy sampled.
-
-    Args:
-        gap: float[P], log-probability by the learner (at the weights that sampled) minus that by the engine.
-        trajectory: int64[P], equal numbers for tokens of one trajectory.
-        cap: Upper bound of a weight.
-        level: ``token``: each token's own ratio; ``sequence``: exp of the sum of log ratios over its trajectory.
-
-    Returns:
-        float[P], without gradients.
-    """
-    gap = gap.detach()
-    if level == "sequence":
-        _, part = torch.unique(trajectory, return_inverse=True)
-        sums = torch.zeros(int(part.max()) + 1 if len(part) else 0, dtype=gap.dtype, device=gap.device)
-        gap = sums.index_add(0, part, gap)[part]
-    return gap.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND).exp().clamp(max=cap)

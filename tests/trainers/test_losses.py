@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentgym.faults import ConfigError
-from agentgym.trainers.losses import Aggregate, build_loss, clipped, kl_estimate, token_weights, truncated_importance
+from agentgym.trainers.losses import (
+    LOSSES,
+    Aggregate,
+    build_loss,
+    cispo,
+    clipped,
+    gspo,
+    stable_reinforce,
+    token_weights,
+)
 
 torch.set_num_threads(1)
 AGGREGATES: tuple[Any, ...] = get_args(Aggregate)
@@ -241,40 +250,116 @@ def test_the_norm_needs_its_constant() -> None:
         token_weights("seq-mean-token-sum-norm", SEQUENCE, SEQUENCE)
 
 
-# -- KL and importance -------------------------------------------------------------------------------------------------
+# -- GSPO, CISPO, StableReinforce --------------------------------------------------------------------------------------
 
 
-def test_kl_estimators() -> None:
-    logp, reference = torch.tensor([-1.0, -2.0, -0.5]), torch.tensor([-1.5, -2.0, 0.0])
-    torch.testing.assert_close(kl_estimate(logp, reference, "k1"), torch.tensor([0.5, 0.0, -0.5]))
-    torch.testing.assert_close(kl_estimate(logp, reference, "k2"), torch.tensor([0.125, 0.0, 0.125]))
-    k3 = [math.exp(-0.5) + 0.5 - 1, 0.0, math.exp(0.5) - 0.5 - 1]
-    torch.testing.assert_close(kl_estimate(logp, reference, "k3"), torch.tensor(k3))
+def test_gspo_published_numbers() -> None:
+    logp = torch.tensor([-1.0, -2.0, -1.5], dtype=torch.float64)
+    old = torch.tensor([-1.2, -2.0, -1.6], dtype=torch.float64)
+    losses, figures = gspo(logp, old, torch.ones(3), torch.zeros(3, dtype=torch.int64), low=0.2, high=0.2)
+    torch.testing.assert_close(figures["ratio"], torch.full((3,), 1.105171, dtype=torch.float64), atol=1e-6, rtol=0)
+    torch.testing.assert_close(losses, torch.full((3,), -1.105171, dtype=torch.float64), atol=1e-6, rtol=0)
 
 
-def test_k1_and_k3_are_unbiased() -> None:
-    policy, reference = torch.tensor([0.7, 0.2, 0.1]).log(), torch.tensor([0.5, 0.3, 0.2]).log()
-    truth = (policy.exp() * (policy - reference)).sum()
-    for estimator in ("k1", "k3"):
-        torch.testing.assert_close((policy.exp() * kl_estimate(policy, reference, estimator)).sum(), truth)
+@settings(deadline=None)
+@given(st.lists(st.tuples(tokens, st.integers(0, 2)), min_size=1, max_size=10))
+def test_gspo_agrees_with_its_formula(batch: list[tuple[tuple[float, float, float], int]]) -> None:
+    batch = sorted(batch, key=lambda entry: entry[1])
+    logp, old, advantage = torch.tensor([t for t, _ in batch], dtype=torch.float64).unbind(1)
+    sequence = torch.tensor([s for _, s in batch])
+    expected = []
+    for (_, _, a), own in batch:
+        gaps = [x - y for (x, y, _), other in batch if other == own]
+        ratio = math.exp(min(sum(gaps) / len(gaps), 10.0))
+        expected.append(max(-a * ratio, -a * min(max(ratio, 0.8), 1.2)))
+    losses, _ = gspo(logp, old, advantage, sequence, low=0.2, high=0.2)
+    torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64))
 
 
-@given(st.floats(-100, 0), st.floats(-100, 0))
-def test_k2_and_k3_are_never_negative_and_finite(logp: float, reference: float) -> None:
-    for estimator in ("k2", "k3"):
-        value = kl_estimate(torch.tensor([logp]), torch.tensor([reference]), estimator).item()
-        assert math.isfinite(value)
-        assert value >= -1e-6
+def test_gspo_gives_each_token_of_a_sequence_the_same_slope() -> None:
+    logp = torch.tensor([-1.0, -2.0, -1.5], requires_grad=True)
+    losses, _ = gspo(logp, torch.tensor([-1.2, -2.0, -1.6]), torch.ones(3), torch.zeros(3, dtype=torch.int64), high=0.2)
+    losses.mean().backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(logp.grad, torch.full((3,), -1.105171 / 3), atol=1e-5, rtol=0)
+    clipped_logp = torch.tensor([-1.0, -1.0], requires_grad=True)
+    losses, _ = gspo(clipped_logp, torch.tensor([-2.0, -2.0]), torch.ones(2), torch.zeros(2, dtype=torch.int64))
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    assert clipped_logp.grad is not None
+    assert not clipped_logp.grad.any()
 
 
-def test_truncated_importance() -> None:
-    gap = torch.tensor([0.0, 1.0, -1.0], requires_grad=True)
-    sequence = torch.tensor([4, 4, 9])
-    by_token = truncated_importance(gap, sequence, 2.0, "token")
-    torch.testing.assert_close(by_token, torch.tensor([1.0, 2.0, 0.367879]))
-    assert not by_token.requires_grad
-    by_sequence = truncated_importance(gap, sequence, 10.0, "sequence")
-    torch.testing.assert_close(by_sequence, torch.tensor([math.e, math.e, math.exp(-1)]))
-    assert truncated_importance(torch.tensor([1e30]), torch.zeros(1, dtype=torch.int64), 2.0, "token").item() == 2.0
-    for level in ("token", "sequence"):
-        assert truncated_importance(torch.zeros(0), torch.zeros(0, dtype=torch.int64), 2.0, level).shape == (0,)
+def test_gspo_has_one_aggregation() -> None:
+    assert build_loss({"name": "gspo"}).aggregate == "seq-mean-token-mean"
+    assert build_loss({"name": "gspo", "aggregate": "seq-mean-token-mean"}).aggregate == "seq-mean-token-mean"
+    with pytest.raises(ConfigError, match="its aggregate is always seq-mean-token-mean"):
+        build_loss({"name": "gspo", "aggregate": "token-mean"})
+
+
+@settings(deadline=None)
+@given(st.lists(tokens, min_size=1, max_size=8), st.sampled_from([0.0, 0.28, 4.0]))
+def test_cispo_clips_the_weight_and_never_the_gradient(batch: list[tuple[float, float, float]], high: float) -> None:
+    logp, old, advantage = torch.tensor(batch, dtype=torch.float64).unbind(1)
+    logp.requires_grad_()
+    losses, _ = cispo(logp, old, advantage, torch.zeros(len(batch)), high=high)
+    weights = [min(math.exp(min(max(x - y, -20.0), 20.0)), 1 + high) for x, y, _ in batch]
+    expected = [-w * a * x for w, (x, _, a) in zip(weights, batch, strict=True)]
+    torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64))
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    slopes = [-w * a for w, (_, _, a) in zip(weights, batch, strict=True)]
+    torch.testing.assert_close(logp.grad, torch.tensor(slopes, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("difference", "ratio"), [(20.0, 1000.0), (-20.0, 0.001), (0.1, math.exp(0.1))])
+def test_stable_reinforce_bounds_the_ratio(difference: float, ratio: float) -> None:
+    logp = torch.tensor([difference], dtype=torch.float64)
+    for advantage in (1.0, -1.0):
+        losses, figures = stable_reinforce(logp, torch.zeros(1), torch.tensor([advantage]), torch.zeros(1))
+        assert figures["ratio"].item() == pytest.approx(ratio)
+        expected = max(-advantage * ratio, -advantage * min(max(ratio, 0.8), 1.2))
+        assert losses.item() == pytest.approx(expected)
+
+
+def test_stable_reinforce_leaves_out_outliers_of_the_whole_batch() -> None:
+    loss = build_loss({"name": "stable_reinforce"})
+    advantage = torch.tensor([0.0] * 20 + [100.0])
+    keep = loss.keep(advantage)
+    assert keep is not None
+    assert keep.tolist() == [True] * 20 + [False]
+    turn = torch.zeros(21, dtype=torch.int64)
+    weights = loss.token_weights(turn, turn, keep)
+    assert weights[-1] == 0
+    assert weights.sum().item() == pytest.approx(1.0)
+    equal = loss.keep(torch.full((5,), 0.1))
+    assert equal is not None
+    assert equal.all()
+    assert build_loss({"name": "stable_reinforce", "sigmas": None}).keep(advantage) is None
+    assert build_loss({"name": "clipped"}).keep(advantage) is None
+    assert loss.keep(torch.zeros(0)) is None
+
+
+@pytest.mark.parametrize("name", [m.name for m in LOSSES.all()])
+@settings(deadline=None, max_examples=30)
+@given(batch=ragged(), seed=st.integers(0, 99))
+def test_every_loss_adds_up_over_micro_batches(name: str, batch: tuple[list[list[int]], int], seed: int) -> None:
+    """Loss and gradient of whole trajectories, one micro-batch each, are those of the batch at once."""
+    turns, _ = batch
+    sequence = torch.tensor([i for i, row in enumerate(turns) for _ in row], dtype=torch.int64)
+    turn = torch.tensor([t for row in turns for t in row], dtype=torch.int64)
+    generator = torch.Generator().manual_seed(seed)
+    logp, old, advantage = torch.randn(3, len(turn), generator=generator, dtype=torch.float64)
+    loss = build_loss({"name": name})
+    weight = loss.token_weights(sequence, turn, loss.keep(advantage)).double()
+
+    def run(parts: list[torch.Tensor]) -> tuple[float, torch.Tensor]:
+        leaf = logp.clone().requires_grad_()
+        total = 0.0
+        for part in parts:
+            value, _ = loss(leaf[part], old[part], advantage[part], weight[part], sequence[part])
+            value.backward()  # type: ignore[no-untyped-call]
+            total += value.item()
+        return total, leaf.grad if leaf.grad is not None else torch.zeros_like(leaf)
+
+    whole = run([torch.arange(len(turn))] if len(turn) else [])
+    apart = run([torch.nonzero(sequence == i).flatten() for i in torch.unique(sequence)])
+    assert whole[0] == pytest.approx(apart[0], abs=1e-9)
+    torch.testing.assert_close(whole[1], apart[1], rtol=1e-9, atol=1e-12)

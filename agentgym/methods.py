@@ -55,6 +55,7 @@ class Method(Generic[F]):
         memory: Model of what the method remembers from batch to batch, with defaults to begin with; the function then
             takes it as its second argument and returns it, changed, beside its result. None: it remembers nothing.
         needs: What else the function takes by position, made by models that are trained beside the policy.
+        refuse: Given the parameters, why they do not go together, or None.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Method(Generic[F]):
     common: type[Config] = Config
     memory: type[Config] | None = None
     needs: tuple[str, ...] = ()
+    refuse: Callable[[Mapping[str, Any]], str | None] | None = None
 
     @property
     def summary(self) -> str:
@@ -78,9 +80,12 @@ class Method(Generic[F]):
         """The parameters with their defaults filled in.
 
         Raises:
-            ConfigError: An unknown key or a wrong value; begins with `where`.
+            ConfigError: An unknown key, a wrong value, or values that do not go together; begins with `where`.
         """
-        return validate(self.parameters, options, where)
+        parameters = validate(self.parameters, options, where)
+        if self.refuse is not None and (why := self.refuse(dict(parameters))) is not None:
+            raise ConfigError(f"{where}: {why}")
+        return parameters
 
     def bind(self, parameters: Config) -> F:
         """The function with its parameters fixed."""
@@ -130,6 +135,7 @@ class Methods(Generic[F]):
         signals: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
         memory: type[Config] | None = None,
         needs: tuple[str, ...] = (),
+        refuse: Callable[[Mapping[str, Any]], str | None] | None = None,
     ) -> Callable[[F], F]:
         """Decorator: names a function and says where it is from; see `Method`. The function stays as it is.
 
@@ -139,7 +145,7 @@ class Methods(Generic[F]):
 
         def put(function: F) -> F:
             about = {"source": source, "arxiv": arxiv, "status": status, "signals": signals}
-            method = self._make(name, function, memory=memory, needs=needs, **about)
+            method = self._make(name, function, memory=memory, needs=needs, refuse=refuse, **about)
             self._registry.register(name)(method)
             return function
 

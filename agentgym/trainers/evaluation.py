@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,10 +13,10 @@ from agentgym.config import Config
 from agentgym.engines.base import Sampling
 from agentgym.faults import ConfigError
 from agentgym.rollout.request import GroupRequest
+from agentgym.statistics import wilson
 from agentgym.task import TaskSet
 from agentgym.trajectory import Group
 
-Z_95 = 1.959963984540054
 # The stream of random numbers that sampled evaluations use.
 _STREAM = 0xE7A1
 
@@ -37,16 +36,6 @@ class EvalConfig(Config):
     """An episode succeeds when its outcome reaches this."""
     target: int | None = None
     """Difficulty whose greedy success is the run's headline number; none: the hardest one."""
-
-
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """95% score interval of a proportion (Wilson 1927); (0, 1) for no trials."""
-    if n == 0:
-        return 0.0, 1.0
-    p = successes / n
-    centre = (p + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
-    half = Z_95 * math.sqrt(p * (1 - p) / n + Z_95**2 / (4 * n * n)) / (1 + Z_95**2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from agentgym.faults import ConfigError
 from agentgym.rollout.request import GroupRequest
 from agentgym.signal import RewardSignal
 from agentgym.task import Split, Task, TaskSet
-from agentgym.trainers.evaluation import EvalConfig, Evaluation, evaluate, heldout_tasks, wilson
+from agentgym.statistics import wilson
+from agentgym.trainers.evaluation import EvalConfig, Evaluation, evaluate, heldout_tasks
 from agentgym.trajectory import Group, Trajectory, Turn
 
 

@@ -7,6 +7,7 @@ from agentgym.rewards.shaping.groups import difficulty_scale, gdpo, rubric_norm
 from agentgym.rewards.shaping.laser import laser, laser_d, laser_de
 from agentgym.rewards.shaping.learned import alignment, oni
 from agentgym.rewards.shaping.length import crf, overlong
+from agentgym.rewards.shaping.noise import corrupt, denoise
 from agentgym.rewards.shaping.pipeline import STAGES, Pipeline, build_stages
 from agentgym.rewards.shaping.potential import potential, vsrm
 from agentgym.rewards.shaping.reference import brpo, log_sigmoid, par
@@ -22,10 +23,12 @@ __all__ = [
     "build_stages",
     "clip_reward",
     "co_reward",
+    "corrupt",
     "cost_buffer",
     "crf",
     "csr",
     "delta",
+    "denoise",
     "difficulty_scale",
     "gate",
     "gdpo",

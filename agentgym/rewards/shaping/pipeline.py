@@ -55,10 +55,12 @@ class Pipeline:
     Attributes:
         stages: Each with its parameters fixed.
         scorers: What is measured on the episodes first.
+        parts: Names of the process parts that turns can have: emitted, or measured by a scorer.
     """
 
     stages: tuple[BoundStage, ...] = ()
     scorers: tuple[Scorer, ...] = ()
+    parts: frozenset[str] = frozenset()
 
     def read(self, groups: Iterable[Group], taskset: TaskSet[Any], update: int = 0) -> RewardTable:
         """The signals of groups, with what the scorers measure on them.
@@ -118,7 +120,7 @@ def build_stages(config: Sequence[Mapping[str, Any]], signals: Mapping[str, str]
             known.add(made.part)
             continue
         stages.append(_stage(str(name), options or {}, known, f"rewards.{i}"))
-    return Pipeline(tuple(stages), tuple(scorers))
+    return Pipeline(tuple(stages), tuple(scorers), frozenset(known))
 
 
 def _stage(name: str, options: Mapping[str, Any], signals: Iterable[str], place: str) -> BoundStage:

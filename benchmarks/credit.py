@@ -64,8 +64,8 @@ SETTINGS: dict[str, Setting] = {
     "deep": Setting(
         warm=(
             "env.kwargs.hops=[1, 2, 3, 4, 5, 6]",
-            f"warm_start.mistakes={{{RELIABLE}, 4: {{query: 0.3, answer: 0.4}}, 5: {{query: 0.3, answer: 0.4}}, "
-            "6: {query: 0.3, answer: 0.4}}",
+            f"warm_start.mistakes={{{RELIABLE}, 4: {{query: 0.1, answer: 0.5}}, 5: {{query: 0.1, answer: 0.5}}, "
+            "6: {query: 0.1, answer: 0.5}}",
             phases(520, "{1: 1, 2: 1, 3: 1, 4: 2, 5: 2, 6: 2}"),
         ),
         train=("sampler.mix={1: 1, 2: 1, 3: 1, 4: 2, 5: 2, 6: 2}", "eval.target=6"),

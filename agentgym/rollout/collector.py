@@ -11,35 +11,27 @@ order.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import asdict
 from functools import partial
-from math import inf
-from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
-from agentgym.engines.base import Engine, Sampling
+from agentgym.engines.base import Engine
 from agentgym.engines.chat import ChatRenderer
 from agentgym.env import AgentEnv
-from agentgym.faults import AgentGymError, ConfigError, EngineFault, EnvironmentFault
-from agentgym.rollout.episode import EpisodeTokens, faulted
-from agentgym.rollout.request import EnvSpec, FaultEvent, GroupRequest, Limits
-from agentgym.rollout.seats import Seat, Seats
+from agentgym.faults import EnvironmentFault
+from agentgym.rollout.accuracy import play_measured
+from agentgym.rollout.episode import faulted
+from agentgym.rollout.forks import ForkedGroup, play_steps
+from agentgym.rollout.player import Player, Resources
+from agentgym.rollout.request import AccuracyRequest, EnvSpec, FaultEvent, ForkRequest, GroupRequest, Limits
+from agentgym.rollout.seats import Seats
 from agentgym.rollout.stats import RolloutStats
-from agentgym.trajectory import Group, Trajectory, Turn
+from agentgym.trajectory import Group, Trajectory
 
-# What an attempt can be doing, as messages name it.
-_SETUP, _RESET, _STEP, _GENERATE = "set-up", "reset", "step", "completion"
-_DETAIL_CHARS = 300
-
-T = TypeVar("T")
-
-
-def turn_seed(seed: int, turn: int) -> int:
-    """The sampling seed of a turn: 63 bits, a hash of the episode's seed and the turn's number."""
-    digest = hashlib.blake2b(f"{seed}:{turn}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+# An episode, and the groups of its steps where it was forked.
+_Played = tuple[Trajectory, list[Group]]
 
 
 def renderer_for(env: AgentEnv[Any], tokenizer: Any) -> ChatRenderer:
@@ -47,33 +39,6 @@ def renderer_for(env: AgentEnv[Any], tokenizer: Any) -> ChatRenderer:
     parser = env.parser
     tools = parser.tools() if parser.wants_tools else None
     return ChatRenderer(tokenizer, tools, observation_role=parser.observation_role)
-
-
-class _Clock:
-    """The time limit of what an attempt is doing right now, on one timer that is set anew for each wait."""
-
-    __slots__ = ("deadline", "limit", "phase", "timer")
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.phase, self.limit = _SETUP, inf
-        self.timer: asyncio.Timeout
-
-    def start(self, phase: str, limit: float = inf) -> None:
-        self.phase, self.limit = phase, limit
-        self.timer.reschedule(min(asyncio.get_running_loop().time() + limit, self.deadline))
-
-    def fault(self, error: BaseException) -> EnvironmentFault:
-        """What an exception out of the attempt means."""
-        if self.timer.expired():
-            if asyncio.get_running_loop().time() >= self.deadline:
-                return EnvironmentFault("timeout", f"the episode ran out of time in a {self.phase}")
-            detail = f"a {self.phase} took longer than {self.limit:g} s"
-        else:
-            detail = f"{self.phase}: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:_DETAIL_CHARS]}"
-        if self.phase == _GENERATE:
-            return EngineFault(detail)
-        return EnvironmentFault("timeout" if self.timer.expired() else "crash", detail)
 
 
 class Collector:
@@ -104,14 +69,15 @@ class Collector:
     ) -> None:
         self.env_spec, self.engine, self.renderer = env_spec, engine, renderer
         self.limits = limits or Limits()
-        self.stop_at_action = stop_at_action
         self.stats = RolloutStats()
         self._events: list[FaultEvent] = []
         self._seats = seats or Seats(env_spec)
-        self._episodes = asyncio.Semaphore(self.limits.concurrency)
-        self._blocking = asyncio.Semaphore(self.limits.blocking_steps)
-        self._attach = getattr(engine, "attach", None)
-        self._ends = tuple(sorted(renderer.end_ids))
+        self._places = asyncio.Semaphore(self.limits.concurrency)
+        self._turnstile = asyncio.Lock()
+        blocking = asyncio.Semaphore(self.limits.blocking_steps)
+        self._resources = Resources(
+            env_spec.id, engine, renderer, self.limits, self._seats, self.stats, blocking, stop_at_action
+        )
         self._runner: asyncio.Runner | None = None
 
     @classmethod
@@ -193,174 +159,93 @@ class Collector:
         self._runner = None
 
     def _start(self, request: GroupRequest, done: asyncio.Queue[Group | BaseException]) -> list[asyncio.Task[None]]:
-        played: list[Trajectory | None] = [None] * len(request.seeds)
+        played: list[_Played | None] = [None] * len(request.seeds)
         left = len(played)
 
         async def play(index: int) -> None:
             nonlocal left
             try:
-                async with self._episodes:
+                async with self._room(request.players):
                     played[index] = await self._episode(request, index)
             except Exception as error:  # a mistake of the user's (or ours): the whole call ends with it
                 done.put_nowait(error)
                 return
             left -= 1
             if not left:
-                done.put_nowait(Group(request.id, request.task_id, [t for t in played if t is not None]))
+                done.put_nowait(_group(request, [p for p in played if p is not None]))
 
         if not played:
-            done.put_nowait(Group(request.id, request.task_id, []))
+            done.put_nowait(_group(request, []))
         return [asyncio.create_task(play(index)) for index in range(len(played))]
 
     # -- one episode -------------------------------------------------------------------------------------------------
 
-    async def _episode(self, request: GroupRequest, index: int) -> Trajectory:
+    async def _episode(self, request: GroupRequest, index: int) -> _Played:
         attempt = 1
         while True:
             try:
-                trajectory = await self._attempt(request, index, f"{request.id}/{index}#{attempt}")
+                played = await self._attempt(request, index, f"{request.id}/{index}#{attempt}")
                 self.stats.episodes += 1
-                return trajectory
+                return played
             except EnvironmentFault as fault:
                 given_up = attempt > self.limits.retries
                 episode = f"{request.id}/{index}"
                 self._events.append(FaultEvent(fault.kind, fault.detail, request.id, episode, attempt, given_up))
                 self.stats.faults[fault.kind] = self.stats.faults.get(fault.kind, 0) + 1
                 if given_up:
-                    return faulted(request, index, self.env_spec.id, str(fault))
+                    return faulted(request, index, self.env_spec.id, str(fault)), []
                 attempt += 1
 
-    async def _attempt(self, request: GroupRequest, index: int, session: str) -> Trajectory:
-        clock = _Clock(asyncio.get_running_loop().time() + self.limits.episode_s)
-        seat: Seat | None = None
+    async def _attempt(self, request: GroupRequest, index: int, session: str) -> _Played:
+        # What is measured beside an episode is played as episodes are, each in the time of one.
+        shared = None if isinstance(request, AccuracyRequest) else _now() + self.limits.episode_s
+        sessions = [session] if request.players == 1 else [f"{session}.{i}" for i in range(request.players)]
+        players = [Player(self._resources, request.sampling, name, shared) for name in sessions]
         try:
-            async with asyncio.timeout(None) as clock.timer:
-                clock.start(_SETUP)
-                seat = await self._seats.take()
-                trajectory = await self._play(seat, clock, request, index, session)
-            self._seats.give_back(seat)
-            seat = None
-            return trajectory
-        except AgentGymError as error:
-            # While an episode is set up it is the request that is wrong: to try again would not mend it.
-            if isinstance(error, EnvironmentFault) or clock.phase in (_SETUP, _RESET, _GENERATE):
-                raise
-            raise clock.fault(error) from error
-        except (Exception, SystemExit) as error:  # environments and engines are other people's code
-            raise clock.fault(error) from error
+            if isinstance(request, ForkRequest):
+                return await play_steps(request, players)
+            if isinstance(request, AccuracyRequest):
+                return await play_measured(request, index, players), []
+            return await players[0].run(partial(self._play, players[0], request, index)), []
         finally:
-            self.engine.release(session)
-            if seat is not None:
-                seat.close()
+            for player in players:
+                player.leave()
 
-    async def _play(self, seat: Seat, clock: _Clock, request: GroupRequest, index: int, session: str) -> Trajectory:
-        limits, stats, renderer, env = self.limits, self.stats, self.renderer, seat.env
-        seed = request.seeds[index]
-        began = perf_counter()
-        _, info = await self._call(seat, clock, _RESET, partial(seat.reset, seed, request.task_id))
-        mark = perf_counter()  # since when the framework itself has been at work
-        stats.env_s += mark - began
-        if self._attach is not None:
-            self._attach(session, env)
-        stop = request.sampling.stop + (env.parser.stop if self.stop_at_action else ())
-        tokens = EpisodeTokens(renderer, info["messages"])
-        tokens.note(info["messages"])
-        turns: list[Turn] = []
-        terminated = truncated = False
-        while not (terminated or truncated):
-            if turns:
-                tokens.read(info["messages"])
-            room = limits.episode_tokens - len(tokens)
-            if room < 1:
-                truncated = True
-                break
-            state_key = info["state_key"]
-            sampling = self._sampling(request.sampling, stop, turn_seed(seed, len(turns)), room)
-            prompt = tokens.prompt()
-            asked = perf_counter()
-            stats.framework_s += asked - mark
-            clock.start(_GENERATE, limits.generate_s)
-            try:
-                completion = await self.engine.generate(prompt, sampling, session)
-            except ConfigError:
-                if not turns:
-                    raise
-                truncated = True  # the history has outgrown the engine's context: a token budget like any other
-                mark = perf_counter()
-                break
-            answered = perf_counter()
-            ids = completion.token_ids
-            if len(completion.logprobs) != len(ids):
-                raise EngineFault(f"{len(ids)} tokens came with {len(completion.logprobs)} log-probabilities")
-            text = renderer.text(ids)
-            tokens.write(ids, completion.logprobs, text)
-            acting = perf_counter()
-            if seat.inline:  # the hot path: nothing can interrupt such a step, so its time is looked at afterwards
-                clock.phase = _STEP
-                _, reward, terminated, truncated, info = env.step(text)
-                mark = perf_counter()
-                if mark - acting > limits.step_s:
-                    raise EnvironmentFault("timeout", f"a step took longer than {limits.step_s:g} s")
-            else:
-                step = partial(seat.step, text)
-                _, reward, terminated, truncated, info = await self._call(seat, clock, _STEP, step)
-                mark = perf_counter()
-            stats.engine_s += answered - asked
-            stats.framework_s += acting - answered
-            stats.env_s += mark - acting
-            turns.append(
-                Turn(
-                    info["signal"],
-                    state_key,
-                    info["action"],
-                    float(reward),
-                    completion.version,
-                    completion.finish_reason,
-                    answered - asked,
-                    mark - acting,
-                )
-            )
-            tokens.note(info["messages"])
-        task = env.task
-        trajectory = tokens.trajectory(
-            turns,
-            episode_id=f"{request.id}/{index}",
-            group_id=request.id,
-            env=self.env_spec.id,
-            task_id=task.id,
-            split=task.split,
-            difficulty=task.difficulty,
-            seed=seed,
-            terminated=bool(terminated),
-            truncated=bool(truncated),
-            final_state_key=info["state_key"],
-        )
-        stats.turns += len(turns)
+    async def _play(self, player: Player, request: GroupRequest, index: int) -> Trajectory:
+        seed, stats = request.seeds[index], self.stats
+        position = await player.reset(seed, request.task_id)
+        await player.play(position, seed)
+        trajectory = player.finish(position, request, index)
+        stats.turns += len(trajectory.turns)
         stats.tokens += len(trajectory)
         stats.policy_tokens += trajectory.policy_tokens
-        stats.framework_s += perf_counter() - mark
         return trajectory
 
-    async def _call(self, seat: Seat, clock: _Clock, phase: str, call: Callable[[], Awaitable[T]]) -> T:
-        """A call of the environment under its time limit; waiting for a free thread does not count."""
-        if not seat.threaded:
-            clock.start(phase, self.limits.step_s)
-            return await call()
-        clock.start(phase)
-        async with self._blocking:
-            clock.start(phase, self.limits.step_s)
-            return await call()
+    @contextlib.asynccontextmanager
+    async def _room(self, size: int) -> AsyncGenerator[None, None]:
+        """Holds so many of the collector's places, or all of them."""
+        taken = 0
+        try:
+            async with self._turnstile:  # two that each held half of what they need would wait for each other
+                while taken < min(size, self.limits.concurrency):
+                    await self._places.acquire()
+                    taken += 1
+            yield
+        finally:
+            for _ in range(taken):
+                self._places.release()
 
-    def _sampling(self, base: Sampling, stop: tuple[str, ...], seed: int, room: int) -> Sampling:
-        return Sampling(
-            base.temperature,
-            base.top_p,
-            base.top_k,
-            min(base.max_tokens, room),
-            stop,
-            base.stop_token_ids + self._ends,
-            seed,
-        )
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _group(request: GroupRequest, played: Sequence[_Played]) -> Group:
+    trajectories = [trajectory for trajectory, _ in played]
+    if isinstance(request, ForkRequest):
+        steps = [step for _, groups in played for step in groups]
+        return ForkedGroup(request.id, request.task_id, trajectories, steps)
+    return Group(request.id, request.task_id, trajectories)
 
 
 async def _next(groups: AsyncGenerator[Group, None], out: list[Group]) -> bool:

@@ -41,9 +41,26 @@ class EpisodeTokens:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def prompt(self) -> list[int]:
-        """What the engine reads now: a copy of the sequence so far."""
-        return self.tokens[self.starts[-1] :]
+    def fork(self) -> EpisodeTokens:
+        """A copy to go on from in another way."""
+        copy = object.__new__(EpisodeTokens)
+        for name in ("renderer", "_text", "_said"):
+            setattr(copy, name, getattr(self, name))
+        for name in ("tokens", "starts", "messages", "_spans", "_logprobs"):
+            setattr(copy, name, [*getattr(self, name)])
+        copy._history = None if self._history is None else [*self._history]
+        return copy
+
+    def prompt(self, turn: int | None = None) -> list[int]:
+        """What the engine reads now, or read before a turn that was written: a copy of the sequence so far."""
+        if turn is None:
+            return self.tokens[self.starts[-1] :]
+        begin, _ = self.span(turn)
+        return self.tokens[max(s for s in self.starts if s <= begin) : begin]
+
+    def span(self, turn: int) -> tuple[int, int]:
+        """Where a turn that was written begins and ends."""
+        return self._spans[turn]
 
     def write(self, ids: Sequence[int], logprobs: Sequence[float] | float, text: str) -> None:
         """Takes a turn of the policy: its ids as sampled, their log-probabilities (or one for all), and their text."""

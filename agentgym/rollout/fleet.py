@@ -100,7 +100,7 @@ class _Member:
 
     @property
     def load(self) -> int:
-        return sum(len(r.seeds) for r in self.held.values())
+        return sum(r.width for r in self.held.values())
 
 
 class Fleet:
@@ -220,7 +220,7 @@ class Fleet:
             suspect = losses[request.id] >= max(1, self.limits.retries)
             free = [m for m in self._members if not m.alone and (not suspect or not m.held)]
             member = min(free, key=lambda m: m.load, default=None)
-            if member is None or (member.held and member.load + len(request.seeds) > self.limits.concurrency):
+            if member is None or (member.held and member.load + request.width > self.limits.concurrency):
                 break
             waiting.popleft()
             member.held[request.id] = request

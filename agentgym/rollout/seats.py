@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import gymnasium
 
-from agentgym.env import AgentEnv
+from agentgym.env import AgentEnv, Snapshot
 from agentgym.faults import AgentGymError, ConfigError
 from agentgym.rollout.request import EnvSpec
 
@@ -112,6 +112,17 @@ class Seat:
         if self._native:
             return await self.env.step_async(action)
         return self.env.step(action)
+
+    async def snapshot(self) -> Snapshot:
+        """`AgentEnv.snapshot`."""
+        return self.env.snapshot() if self._thread is None else await self._thread.call(self.env.snapshot)
+
+    async def restore(self, snapshot: Snapshot) -> None:
+        """`AgentEnv.restore`."""
+        if self._thread is None:
+            self.env.restore(snapshot)
+        else:
+            await self._thread.call(lambda: self.env.restore(snapshot))
 
     def close(self) -> None:
         """Closes the environment; a blocking one in its thread, whenever that is free."""

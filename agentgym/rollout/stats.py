@@ -12,7 +12,11 @@ class RolloutStats:
 
     Attributes:
         episodes: Episodes finished without a fault.
-        turns, tokens, policy_tokens: Of those episodes.
+        turns, tokens, policy_tokens: Of those episodes, and of what was tried beside them (continuations that were not
+            kept, rollouts that measure); tokens that those share with their episode count once.
+        forks: Continuations and measuring rollouts tried.
+        shared_tokens: Prompt tokens given to the engine for a fork although another session had been given them; an
+            engine reads them again, as each session has a cache of its own.
         engine_s: Seconds waited for completions, added up over episodes (they wait at the same time).
         env_s: Seconds inside (or waiting for) environments, added up likewise.
         framework_s: Seconds of the collector's own work between the two.
@@ -23,6 +27,8 @@ class RolloutStats:
     turns: int = 0
     tokens: int = 0
     policy_tokens: int = 0
+    forks: int = 0
+    shared_tokens: int = 0
     engine_s: float = 0.0
     env_s: float = 0.0
     framework_s: float = 0.0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from agentgym.config import validate
 from agentgym.faults import ConfigError
 from agentgym.registry import Registry
 from agentgym.rewards.table import Floats, RewardTable
@@ -50,7 +51,13 @@ class Companion(Protocol):
     def learn(
         self, trajectories: Sequence[Trajectory], table: RewardTable, advantages: Floats | PerToken
     ) -> dict[str, float]:
-        """Learns from the batch once its advantages are known; returns figures to log."""
+        """Learns from the batch once its advantages are known; returns figures to log.
+
+        Args:
+            trajectories: The batch.
+            table: Its rewards.
+            advantages: Before any whitening (`Credit.unwhitened`).
+        """
 
     def save(self, folder: Path) -> None:
         """Writes everything that the next update depends on."""
@@ -63,9 +70,17 @@ class Companion(Protocol):
         """
 
 
-#: Makes a companion from its context and its options in the configuration.
+#: Makes a companion from its context and its options in the configuration. Where it has an attribute ``Options``, a
+#: `Config`, these are checked before anything is built.
 CompanionFactory = Callable[[CompanionContext, Mapping[str, Any]], Companion]
-COMPANIONS: Registry[CompanionFactory] = Registry("companion", "agentgym.companions")
+#: Name -> import path of the companions that come with the package.
+BUILT_IN: Mapping[str, str] = {
+    "value": "agentgym.trainers.critic:Critic",
+    "implicit_reward": "agentgym.trainers.implicit_reward:ImplicitReward",
+    "latent_reward": "agentgym.trainers.latent_reward:LatentReward",
+    "influence": "agentgym.trainers.influence:Influence",
+}
+COMPANIONS: Registry[CompanionFactory] = Registry("companion", "agentgym.companions", BUILT_IN)
 
 
 class Companions:
@@ -127,7 +142,7 @@ class Companions:
 
 
 def check_companions(needs: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Refuses options of a companion that nothing reads.
+    """Refuses a companion that does not exist, options of one that nothing reads, and options that do not fit.
 
     Raises:
         ConfigError: Names it.
@@ -136,3 +151,6 @@ def check_companions(needs: Sequence[str], options: Mapping[str, Any]) -> None:
         if name not in needs:
             read = f"it reads {', '.join(needs)}" if needs else "it reads none"
             raise ConfigError(f"companions.{name}: the credit method does not read it; {read}")
+    for name in needs:
+        if model := getattr(COMPANIONS.get(name), "Options", None):
+            validate(model, options.get(name, {}), f"companions.{name}")

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentgym.config import Config, apply_overrides, load_yaml, validate
 from agentgym.engines.base import Sampling
 from agentgym.rollout.request import Limits
+from agentgym.trainers.collecting import CollectConfig, EpisodesConfig
 from agentgym.trainers.evaluation import EvalConfig
 from agentgym.trainers.learner import LearnerConfig
 from agentgym.trainers.sampler import SamplerConfig
@@ -94,6 +95,19 @@ class DynamicSamplingConfig(Config):
     """Whether groups without any advantage are replaced by newly sampled ones."""
     attempts: int = Field(3, ge=1)
     """Rounds of sampling an update may take in all."""
+    accuracy: tuple[float, float] | None = None
+    """Keep only groups whose share of successful episodes (`eval.success_at`) lies in this closed band, as PRIME
+    (arXiv 2502.01456) does with [0.2, 0.8]; none: any share."""
+
+    @model_validator(mode="after")
+    def _band(self) -> DynamicSamplingConfig:
+        if self.accuracy is not None:
+            low, high = self.accuracy
+            if not 0 <= low <= high <= 1:
+                raise ValueError(f"accuracy must be a band inside [0, 1], got {list(self.accuracy)}")
+            if not self.enabled:
+                raise ValueError("accuracy is a rule of dynamic sampling; set enabled: true")
+        return self
 
 
 class CheckpointConfig(Config):
@@ -136,6 +150,8 @@ class TrainConfig(Config):
     """Groups an update learns from."""
     samples_per_task: int = Field(8, ge=1)
     """Episodes of a group."""
+    collect: CollectConfig = EpisodesConfig()
+    """What an update collects: whole episodes, the steps of one, or episodes whose accuracy is measured by turn."""
     sampler: SamplerConfig = SamplerConfig()
     """Which tasks an update plays."""
     dynamic_sampling: DynamicSamplingConfig = DynamicSamplingConfig()
@@ -157,6 +173,14 @@ class TrainConfig(Config):
     """Checkpoints."""
     store_episodes: bool = True
     """Write every training episode to Parquet."""
+
+    @model_validator(mode="after")
+    def _shares(self) -> TrainConfig:
+        if self.collect.name == "steps" and self.dynamic_sampling.accuracy is not None:
+            raise ValueError(
+                "dynamic_sampling.accuracy compares the episodes of a task; collect: steps plays one of each"
+            )
+        return self
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -19,6 +19,7 @@ import numpy as np
 
 from agentgym.faults import ConfigError
 from agentgym.rewards.table import Floats, RewardTable
+from agentgym.rollout.forks import learnable, select, tokens_of
 from agentgym.rollout.request import GroupRequest
 from agentgym.trainers.clock import PhaseClock
 from agentgym.trainers.config import TrainConfig
@@ -27,7 +28,7 @@ from agentgym.trainers.evaluation import Evaluation, evaluate, evaluation_seed, 
 from agentgym.trainers.interrupt import Interrupted, StopFlag
 from agentgym.trainers.observer import Observer
 from agentgym.trainers.parts import Parts, build_parts
-from agentgym.trainers.report import make_report
+from agentgym.trainers.report import make_report, rollout_metrics
 from agentgym.trainers.rundir import MODEL, RunDirectory
 from agentgym.trainers.scribe import Scribe
 from agentgym.trajectory import Group
@@ -127,6 +128,8 @@ class Run:
         self._since = time.perf_counter()
         self._heldout: dict[int, dict[int, list[str]]] = {}
         self._figures: dict[str, float] = {}
+        self._played: list[Group] = []
+        self._unwhitened: Floats | PerToken = np.zeros(0)
 
     # -- resume, save ------------------------------------------------------------------------------------------------
 
@@ -222,7 +225,8 @@ class Run:
         self.save()
 
     def collect(self, update: int) -> list[Group]:
-        """The update's groups, in the order in which they were asked for; groups with a fault are left out."""
+        """The groups that the update learns from, in the order in which they were asked for; what had a fault is left
+        out."""
         config = self.config
         wanted, groups = config.tasks_per_update, list[Group]()
         for attempt in range(config.dynamic_sampling.attempts if config.dynamic_sampling.enabled else 1):
@@ -238,7 +242,8 @@ class Run:
                 groups = self._with_signal(groups)
             if len(groups) >= wanted:
                 break
-        return groups
+        self._played = groups
+        return learnable(groups)
 
     def _count(self, before: dict[str, float], after: dict[str, float]) -> None:
         """Adds what the workers counted while they collected; a worker that died took its counters with it."""
@@ -251,8 +256,9 @@ class Run:
         tasks = sorted(self.parts.sampler.draw(update, n, attempt), key=self.parts.taskset.difficulty)
         seeds = np.random.SeedSequence([_EPISODES, self.config.seed, update, attempt])
         numbers = seeds.generate_state(n * self.config.samples_per_task, np.uint64).reshape(n, -1) >> np.uint64(2)
+        ask, sampling = self.config.collect.request, self.parts.sampling
         return [
-            GroupRequest(f"{update}.{attempt}.{i}", task, tuple(int(s) for s in numbers[i]), self.parts.sampling)
+            ask(f"{update}.{attempt}.{i}", task, tuple(int(s) for s in numbers[i]), sampling)
             for i, task in enumerate(tasks)
         ]
 
@@ -263,12 +269,16 @@ class Run:
         return bool(group.trajectories)
 
     def _with_signal(self, groups: list[Group]) -> list[Group]:
-        table, _ = self.parts.pipeline.run(self._read(groups), self.progress.shaping)
+        judged = learnable(groups)
+        table, _ = self.parts.pipeline.run(self._read(judged), self.progress.shaping)
         # What a companion makes of a batch may change it: without one, groups are judged by their advantages; with
         # one, by their returns.
         credit = build_credit({"name": "grpo"}) if self.parts.credit.needs else self.parts.credit
         keep = has_signal(table, credit(table))
-        return [g for g, signal in zip(groups, keep, strict=True) if signal]
+        if (band := self.config.dynamic_sampling.accuracy) is not None:
+            solved = np.array([np.mean(g.outcomes >= self.config.eval.success_at) for g in judged])
+            keep &= (solved >= band[0]) & (solved <= band[1])
+        return select(groups, {g.id for g, kept in zip(judged, keep, strict=True) if kept})
 
     def _read(self, groups: Sequence[Group]) -> RewardTable:
         return self.parts.pipeline.read(groups, self.parts.taskset, self.progress.update)
@@ -286,6 +296,8 @@ class Run:
         with self.clock("companions"):
             inputs, self._figures = self.parts.companions.estimate([t for g in groups for t in g.trajectories], table)
         with self.clock("credit"):
+            if inputs:
+                self._unwhitened = self.parts.credit.unwhitened(table, *inputs)
             return self.parts.credit(table, *inputs)
 
     def learn(self, groups: Sequence[Group], table: RewardTable, advantages: Floats | PerToken) -> None:
@@ -298,8 +310,9 @@ class Run:
                 flat = advantages.values if isinstance(advantages, PerToken) else advantages
                 parts = np.split(flat, np.cumsum(sizes)[:-1])
                 self._figures |= self.parts.learner.update(trajectories, parts, per_token=per_token)
-            with self.clock("companions"):
-                self._figures |= self.parts.companions.learn(trajectories, table, advantages)
+            if self.parts.credit.needs:
+                with self.clock("companions"):
+                    self._figures |= self.parts.companions.learn(trajectories, table, self._unwhitened)
         self.progress.update += 1
         self._push_weights()
 
@@ -315,15 +328,18 @@ class Run:
     ) -> None:
         """Bookkeeping, evaluation and checkpoint after an update."""
         progress, config = self.progress, self.config
-        trajectories = [t for g in groups for t in g.trajectories]
-        successes = np.array([t.outcome >= config.eval.success_at for t in trajectories], dtype=np.float64)
-        progress.episodes += len(trajectories)
-        progress.tokens += sum(len(t) for t in trajectories)
+        forked = config.collect.name == "steps"
+        # Continuations that were not kept are no episodes: those are counted, and their success is that of the run.
+        whole = RewardTable.from_groups(self._played) if forked else table
+        episodes = [t for g in self._played for t in g.trajectories]
+        successes = np.array([t.outcome >= config.eval.success_at for t in episodes], dtype=np.float64)
+        progress.episodes += len(episodes)
+        progress.tokens += sum(tokens_of(g) for g in self._played)
         self.parts.sampler.learn(
-            [(t.task_id, t.difficulty, float(s)) for t, s in zip(trajectories, successes, strict=True)]
+            [(t.task_id, t.difficulty, float(s)) for t, s in zip(episodes, successes, strict=True)]
         )
         with self.clock("log"):
-            row = self._figures | rollout_metrics(table, successes, has_signal(table, advantages))
+            row = self._figures | rollout_metrics(whole, table, successes, has_signal(table, advantages))
             row |= {"episodes": progress.episodes, "tokens_seen": progress.tokens}
             for event in self.parts.pool.drain_events():
                 progress.faults[event.kind] = progress.faults.get(event.kind, 0) + 1
@@ -332,6 +348,8 @@ class Run:
             if config.store_episodes:
                 numbers = (per_turn(table, advantages), table.turn_reward)
                 self.scribe.put(partial(self.directory.episodes.write, "train", progress.update, groups, *numbers))
+                if forked:
+                    self.scribe.put(partial(self.directory.episodes.write, "path", progress.update, self._played))
         self.observer.advance(row)
         last = progress.update == config.updates
         if last or (config.eval.every and progress.update % config.eval.every == 0):
@@ -347,25 +365,3 @@ class Run:
         report = make_report(self.config, self.progress, self.evaluations, self.clock)
         self.directory.write_report(report)
         return report
-
-
-def rollout_metrics(
-    table: RewardTable, successes: np.ndarray[Any, np.dtype[np.float64]], signal: np.ndarray[Any, np.dtype[np.bool_]]
-) -> dict[str, float]:
-    """What the collected episodes look like: success, turns, tokens, rewards, and success by difficulty."""
-    if table.n == 0:
-        return {}
-    row = {
-        "success": float(successes.mean()),
-        "outcome": float(table.outcome.mean()),
-        "process": float(table.sum_turns(table.turn_reward).mean()),
-        "turns": float(table.lengths.mean()),
-        "policy_tokens": float(table.tokens.sum() / table.n),
-        "truncated": float(table.truncated.mean()),
-        "groups_with_signal": float(signal.mean()),
-    }
-    for difficulty in np.unique(table.difficulty):
-        row[f"success_{difficulty}"] = float(successes[table.difficulty == difficulty].mean())
-    for name, values in table.parts.items():
-        row[f"part_{name}"] = float(values.sum() / table.n)
-    return row

@@ -130,6 +130,14 @@ def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return bins
 
 
+def micro_batches(
+    trajectories: Sequence[Trajectory], members: Sequence[int], targets: Targets, budget: int, device: torch.device
+) -> list[MicroBatch]:
+    """Packs the members that have targets into as many micro-batches as needed (`plan`, `pack`)."""
+    sizes = [len(trajectories[i]) if targets.offsets[i + 1] > targets.offsets[i] else 0 for i in members]
+    return [pack(trajectories, [members[i] for i in b], targets, device) for b in plan(sizes, budget)]
+
+
 def pack(
     trajectories: Sequence[Trajectory], members: Sequence[int], targets: Targets, device: torch.device
 ) -> MicroBatch:

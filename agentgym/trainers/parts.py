@@ -22,6 +22,7 @@ from agentgym.rollout.request import EngineSpec, EnvSpec
 from agentgym.rollout.seats import make_env
 from agentgym.rollout.worker import load_tokenizer
 from agentgym.task import TaskSet
+from agentgym.trainers.collecting import check_emitted
 from agentgym.trainers.companions import Companions, check_companions
 from agentgym.trainers.config import TrainConfig
 from agentgym.trainers.credit.base import Credit, build_credit
@@ -80,8 +81,10 @@ def build_parts(config: TrainConfig, path: Path) -> Iterator[Parts]:
         ConfigError: Something in the configuration cannot be used.
     """
     env = make_env(EnvSpec(config.env.id, config.env.kwargs))
-    pipeline = build_stages(config.rewards, env.signals)
+    config.collect.check(env)
+    pipeline = build_stages(config.rewards, {**env.signals, **config.collect.signals()})
     credit = build_credit(config.credit)
+    check_emitted("credit", credit.reads, pipeline.parts)
     check_companions(credit.needs, config.companions)
     loss = build_loss(config.loss)
     sampler = TaskSampler(env.taskset, config.sampler, config.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -107,10 +108,44 @@ class Policy:
         """float32[p], the log-probability of each target of a micro-batch."""
         if batch.labels.numel() == 0:
             return torch.zeros(0, device=self.device)
-        cast: Any = torch.autocast(self.device.type, dtype=torch.bfloat16) if self.half else nullcontext()
-        with cast:
-            hidden = run_packed(self.model, batch.tokens, batch.positions, batch.lengths)
-            return self.head.logprobs(hidden.index_select(0, batch.predict), batch.labels, self.config.chunk_tokens)
+        with self.precision():
+            return self.head.logprobs(self.hidden(batch), batch.labels, self.config.chunk_tokens)
+
+    def hidden(self, batch: MicroBatch) -> torch.Tensor:
+        """[p, width], the hidden states that predict the targets of a micro-batch, which has at least one."""
+        with self.precision():
+            return run_packed(self.model, batch.tokens, batch.positions, batch.lengths).index_select(0, batch.predict)
+
+    def precision(self) -> Any:
+        """A context in which matrix products have the configured precision."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.half else nullcontext()
+
+    # -- another model that begins as this one -----------------------------------------------------------------------
+
+    def twin(self, temperature: float = 1.0, head: bool = True) -> Policy:
+        """A policy of its own with these weights, to be trained beside this one.
+
+        What is not trained here (the model under adapters) is shared, not copied.
+
+        Args:
+            temperature: Of its log-probabilities.
+            head: False: an output embedding that is not tied to the input's is shared too, for those who only read
+                hidden states.
+        """
+        copied = self.model if head else self.model.get_decoder()
+        own = {id(p) for p in copied.parameters() if p.requires_grad}
+        shared = {id(p): p for p in self.model.parameters() if id(p) not in own}
+        other = copy.copy(self)
+        other.model, other._adapted = copy.deepcopy((self.model, self._adapted), shared)
+        other.head = Head.of(other.model, temperature)
+        return other
+
+    @torch.no_grad()
+    def follow(self, other: Policy) -> None:
+        """Takes over the trained parameters of the policy that this one is the twin of."""
+        theirs = other.trained()
+        for name, p in self.trained().items():
+            p.copy_(theirs[name])
 
     # -- a frozen copy of the trained parameters: all that a reference model needs ------------------------------------
 

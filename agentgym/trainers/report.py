@@ -1,9 +1,13 @@
-"""``report.json``: what a finished run says of itself."""
+"""What a run says of itself: a row of figures an update, and ``report.json`` in the end."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from agentgym.rewards.table import Floats, RewardTable
 from agentgym.trainers.clock import PhaseClock
 from agentgym.trainers.config import TrainConfig
 from agentgym.trainers.evaluation import Evaluation
@@ -60,3 +64,37 @@ def framework_share(seconds: dict[str, float], rollout: dict[str, float], worker
     total = sum(seconds.get(phase, 0.0) for phase in ("rollout", "credit", "learn", "weights", "log", "checkpoint"))
     inside = (rollout.get("engine.busy_s", 0.0) + rollout.get("env_s", 0.0)) / max(workers, 1)
     return max(0.0, 1.0 - (inside + seconds.get("learn", 0.0)) / total) if total > 0 else 0.0
+
+
+def rollout_metrics(
+    whole: RewardTable,
+    table: RewardTable,
+    successes: Floats,
+    signal: NDArray[np.bool_],
+) -> dict[str, float]:
+    """What the collected episodes look like: success, turns, tokens, rewards, and success by difficulty.
+
+    Args:
+        whole: Of the episodes.
+        table: Of what is learned from: the episodes themselves, or the continuations of their steps.
+        successes: float64[N], of the episodes.
+        signal: bool[G], which groups of the table have any gradient.
+    """
+    if whole.n == 0 or table.n == 0:
+        return {}
+    row = {
+        "success": float(successes.mean()),
+        "outcome": float(whole.outcome.mean()),
+        "process": float(table.sum_turns(table.turn_reward).mean()),
+        "turns": float(whole.lengths.mean()),
+        "policy_tokens": float(whole.tokens.sum() / whole.n),
+        "truncated": float(whole.truncated.mean()),
+        "groups_with_signal": float(signal.mean()),
+    }
+    if table is not whole:
+        row["continuations"] = float(table.n)
+    for difficulty in np.unique(whole.difficulty):
+        row[f"success_{difficulty}"] = float(successes[whole.difficulty == difficulty].mean())
+    for of in (table, whole):
+        row |= {f"part_{name}": float(values.sum() / of.n) for name, values in of.parts.items()}
+    return row

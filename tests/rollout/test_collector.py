@@ -285,7 +285,10 @@ def test_environments_are_reused_and_broken_ones_closed(make: Make, tmp_path: Pa
     collector = make(trouble="fault", marker=str(tmp_path / "once"), limits=Limits(concurrency=3))
     seen: dict[int, Any] = {}
     attach = collector.engine.attach  # type: ignore[attr-defined]
-    collector._attach = lambda session, env: (seen.setdefault(id(env), env), attach(session, env))
+    collector.engine.attach = lambda session, env: (  # type: ignore[attr-defined]
+        seen.setdefault(id(env), env),
+        attach(session, env),
+    )
     collector.run(requests(8, 4))
     assert len(seen) == 4, "three at a time, one replaced"
     assert sum(env.closed for env in seen.values()) == 1

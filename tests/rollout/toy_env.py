@@ -52,6 +52,7 @@ class GuessEnv(AgentEnv[GuessTask]):
     actions = (ActionSpec("guess", Guess, body="number"),)
     signals: ClassVar[Mapping[str, str]] = {"closer": "the interval of what is possible became smaller"}
     blocking = False
+    forkable = True
 
     def __init__(self, trouble: str = "", marker: str = "", task: str = "", **kwargs: Any) -> None:
         super().__init__(GuessTasks(), **{"max_turns": 8, **kwargs})
@@ -105,6 +106,12 @@ class GuessEnv(AgentEnv[GuessTask]):
             return False
         return True
 
+    def fork_state(self) -> tuple[int, int]:
+        return self.low, self.high
+
+    def load_fork(self, task: GuessTask, state: tuple[int, int]) -> None:
+        self.low, self.high = state
+
     def expert(self, mistakes: Mapping[str, float] | None = None, rng: np.random.Generator | None = None) -> str:
         number = (self.low + self.high) // 2
         if mistakes and rng is not None and rng.random() < mistakes.get("off_by_one", 0.0):
@@ -134,6 +141,13 @@ class BlockingGuessEnv(GuessEnv):
         return super().act(turn)
 
 
+class RigidGuessEnv(GuessEnv):
+    """Cannot be forked."""
+
+    forkable = False
+    fork_state = AgentEnv.fork_state  # type: ignore[assignment]
+
+
 class AsyncGuessEnv(GuessEnv):
     """Natively asynchronous."""
 
@@ -144,7 +158,12 @@ class AsyncGuessEnv(GuessEnv):
         return GuessEnv.act(self, turn)
 
 
-for name, entry in (("Guess", GuessEnv), ("BlockingGuess", BlockingGuessEnv), ("AsyncGuess", AsyncGuessEnv)):
+for name, entry in {
+    "Guess": GuessEnv,
+    "BlockingGuess": BlockingGuessEnv,
+    "AsyncGuess": AsyncGuessEnv,
+    "RigidGuess": RigidGuessEnv,
+}.items():
     if f"{name}-v0" not in gymnasium.registry:
         gymnasium.register(id=f"{name}-v0", entry_point=entry)
 
@@ -152,6 +171,11 @@ for name, entry in (("Guess", GuessEnv), ("BlockingGuess", BlockingGuessEnv), ("
 def lots(prompt: Prompt) -> str:
     """A policy that draws its guesses: a function of the turn's seed alone."""
     return f"<guess> {np.random.default_rng(prompt.sampling.seed).integers(32)} </guess>"
+
+
+def closer(signal: RewardSignal) -> dict[str, float]:
+    """A scorer that workers can import."""
+    return {"twice_closer": 2.0 * signal.process.get("closer", 0.0)}
 
 
 def failing_on_one_task(prompt: Prompt) -> str:

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from agentgym.rewards.table import RewardTable
 from agentgym.signal import RewardSignal
+from agentgym.trainers.companions import CompanionContext
+from agentgym.trainers.learner import Learner, LearnerConfig
 from agentgym.trainers.tiny import TinyConfig, make_tiny
-from agentgym.trajectory import Trajectory, Turn
+from agentgym.trajectory import Group, Trajectory, Turn
 
 WORDS = [f"w{i}" for i in range(60)]
 
@@ -89,3 +92,28 @@ def plain_logprobs() -> Callable[..., list[Any]]:
         return result
 
     return compute
+
+
+@pytest.fixture(scope="session")
+def make_table() -> Callable[..., RewardTable]:
+    """``make_table(trajectories, outcomes, size=2)``: writes the outcomes into the trajectories' last turns and reads
+    the trajectories as groups of `size`."""
+
+    def make(trajectories: list[Trajectory], outcomes: list[float], size: int = 2) -> RewardTable:
+        for trajectory, outcome in zip(trajectories, outcomes, strict=True):
+            if trajectory.turns:
+                trajectory.turns[-1] = Turn(RewardSignal(outcome, trajectory.turns[-1].signal.process))
+        parts = [trajectories[i : i + size] for i in range(0, len(trajectories), size)]
+        return RewardTable.from_groups([Group(f"g{i}", "t", part) for i, part in enumerate(parts)])
+
+    return make
+
+
+@pytest.fixture
+def make_context(tiny: Path) -> Callable[..., CompanionContext]:
+    """``make_context(seed=0, **learner)``: what a companion is made from, around a fresh learner of the tiny model."""
+
+    def make(seed: int = 0, **options: Any) -> CompanionContext:
+        return CompanionContext(Learner(tiny, LearnerConfig.model_validate(options)), seed, "companions.test")
+
+    return make

@@ -13,8 +13,8 @@ from agentgym.engines.base import Sampling
 from agentgym.faults import ConfigError
 from agentgym.rollout.request import GroupRequest
 from agentgym.signal import RewardSignal
-from agentgym.task import Split, Task, TaskSet
 from agentgym.statistics import wilson
+from agentgym.task import Split, Task, TaskSet
 from agentgym.trainers.evaluation import EvalConfig, Evaluation, evaluate, heldout_tasks
 from agentgym.trajectory import Group, Trajectory, Turn
 

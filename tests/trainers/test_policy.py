@@ -217,3 +217,30 @@ def test_saved_model_is_an_ordinary_folder_with_its_tokenizer(tmp_path, tiny, ba
     again = Policy(tiny, PolicyConfig())
     again.load(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(again.weights().values(), policy.weights().values(), strict=True))
+
+
+@pytest.mark.parametrize("changes", [{}, {"lora": LoraSettings(rank=4)}, {"gradient_checkpointing": True}])
+def test_a_twin_is_trained_on_its_own(tiny, batch, changes):
+    policy = Policy(tiny, PolicyConfig(**changes), temperature=2.0)
+    row = pack(batch, range(len(batch)), Targets.of(batch), CPU)
+    train_a_little(policy, batch)
+    start = policy.logprobs(row).detach()
+    twin = policy.twin(temperature=2.0)
+    assert torch.equal(twin.logprobs(row), start)
+    frozen = {p.data_ptr() for p in policy.model.parameters() if not p.requires_grad}
+    assert frozen == {p.data_ptr() for p in twin.model.parameters() if not p.requires_grad}
+    assert not torch.equal(train_a_little(twin, batch), start)
+    assert torch.equal(policy.logprobs(row), start)
+    twin.follow(policy)
+    assert torch.equal(twin.logprobs(row), start)
+    assert not torch.equal(policy.twin().logprobs(row), start)  # at temperature 1
+
+
+def test_a_twin_without_a_head_of_its_own(tmp_path, batch):
+    policy = Policy(save_model(tmp_path, "Llama"), PolicyConfig())
+    twin = policy.twin(head=False)
+    assert twin.head.projection.weight is policy.head.projection.weight
+    row = pack(batch, range(len(batch)), Targets.of(batch), CPU)
+    assert torch.equal(twin.hidden(row), policy.hidden(row))
+    own = {p.data_ptr() for p in twin.model.get_decoder().parameters()}
+    assert not own & {p.data_ptr() for p in policy.model.parameters()}

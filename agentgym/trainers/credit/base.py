@@ -71,11 +71,13 @@ class Credit:
         estimate: The method with its parameters fixed.
         needs: What it takes besides the table (`agentgym.trainers.companions`), in order.
         whitens: Whether it has a parameter ``whiten``, by which its advantages are normalised in the end.
+        reads: The process parts that it looks at by name.
     """
 
     estimate: Estimate
     needs: tuple[str, ...] = ()
     whitens: bool = False
+    reads: tuple[str, ...] = ()
 
     def __call__(self, table: RewardTable, *inputs: Any) -> Floats | PerToken:
         """Advantages: float64[M], or one for each of the policy's tokens."""
@@ -96,7 +98,8 @@ def build_credit(config: Mapping[str, Any]) -> Credit:
         ConfigError: An unknown method or parameter; names the nearest known one.
     """
     method, parameters = CREDIT.select(config, "credit")
-    return Credit(method.bind(parameters), method.needs, "whiten" in type(parameters).model_fields)
+    reads = tuple(method.signals(dict(parameters))) if method.signals else ()
+    return Credit(method.bind(parameters), method.needs, "whiten" in type(parameters).model_fields, reads)
 
 
 def per_turn(table: RewardTable, advantages: Floats | PerToken) -> Floats:

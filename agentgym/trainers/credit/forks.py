@@ -11,6 +11,7 @@ from agentgym.trainers.credit.base import CREDIT, Epsilon, Weight, normalise, pa
     source="Truncated Step-Level Sampling with Process Rewards for Retrieval-Augmented Reasoning (SLATE)",
     arxiv="2602.23440",
     status="abstract",
+    signals=lambda p: ["slate_reasoning", "slate_query", "slate_answer"],
 )
 def slate(
     table: RewardTable,

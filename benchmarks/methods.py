@@ -1,0 +1,121 @@
+"""How the published methods compare: same warm starts, same number of turns collected, held-out success at the end.
+
+    python benchmarks/methods.py --seeds 0 1 2 --updates 60 --out runs/methods
+
+For each seed one warm start is trained (that of `benchmarks/credit.py`); every method goes on from it. Reported for 3
+and 4 hops, greedy, last checkpoint, nothing selected; and after how many episodes a method first reaches the final
+4-hop success of outcome-only GRPO. Given again, the command goes on where it stopped.
+
+A SLATE update collects one step at a time: k continuations of each step of one chain are as many turns as k episodes
+of that length, which is how its episodes are counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from credit import SETTINGS, curve, episodes_to, read, train
+
+EVIDENCE = "rewards=[{weigh: {evidence: 1.0}}]"
+GATED = "rewards=[{weigh: {evidence: 1.0}}, {gate: {when: answered, at_least: 1.0, drop: process}}]"
+OUTCOME = "rewards=[]"
+
+#: Name -> overrides of the main job.
+METHODS: dict[str, list[str]] = {
+    "grpo (outcome only)": [OUTCOME, "credit={name: grpo}"],
+    "dr_grpo": [OUTCOME, "credit={name: dr_grpo}"],
+    "rloo": [OUTCOME, "credit={name: rloo}"],
+    "reinforce_pp": [OUTCOME, "credit={name: reinforce_pp}"],
+    "salt": [OUTCOME, "credit={name: salt}"],
+    "gated accumulation": [GATED, "credit={name: grpo}"],
+    "mt_grpo": [GATED, "credit={name: mt_grpo}"],
+    "gigpo": [GATED, "credit={name: gigpo}"],
+    "return_to_go": [GATED, "credit={name: return_to_go}"],
+    "step_grpo, gated (default)": [GATED, "credit={name: step_grpo}"],
+}
+BASELINE = "grpo (outcome only)"
+HOPS = (3, 4)
+
+
+def summarise(reports: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """One row a method: final success by hops, each seed's, episodes to the baseline's final success, wall time."""
+    curves = {name: [curve(r, max(HOPS), "greedy") for r in runs] for name, runs in reports.items()}
+    mean = {
+        name: {e: float(np.mean([one[e] for one in many])) for e in sorted(many[0])} for name, many in curves.items()
+    }
+    level = list(mean[BASELINE].values())[-1] if BASELINE in mean else None
+    table = {}
+    for name, runs in reports.items():
+        final = {hops: [round(list(curve(r, hops, "greedy").values())[-1], 3) for r in runs] for hops in HOPS}
+        table[name] = {
+            **{f"success_{hops}": round(float(np.mean(final[hops])), 3) for hops in HOPS},
+            f"seeds_{max(HOPS)}": final[max(HOPS)],
+            "curve": {e: round(v, 3) for e, v in mean[name].items()},
+            "episodes_to_outcome_only": None if level is None else episodes_to(mean[name], level),
+            "wall_s": round(float(np.mean([r["wall_s"] for r in runs])), 1),
+        }
+    return table
+
+
+def markdown(table: dict[str, Any]) -> str:
+    """The table as the documentation shows it."""
+    head = [f"| method | {' | '.join(f'{h} hops' for h in HOPS)} | each seed, {max(HOPS)} hops | episodes | s a run |"]
+    head.append("|" + "---|" * (len(HOPS) + 4))
+    for name, row in table.items():
+        seeds = " ".join(f"{s:.3f}".lstrip("0") for s in row[f"seeds_{max(HOPS)}"])
+        success = " | ".join(f"{row[f'success_{h}']:.3f}".lstrip("0") for h in HOPS)
+        reached = row["episodes_to_outcome_only"]
+        head.append(
+            f"| {name} | {success} | {seeds} | {reached if reached is not None else '-'} | {row['wall_s']:.0f} |"
+        )
+    return "\n".join(head)
+
+
+def main() -> None:
+    """Trains what is missing and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=Path(__file__).parents[1] / "examples" / "search.yaml")
+    parser.add_argument("--setting", choices=SETTINGS, default="sparse")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--updates", type=int, default=60)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--out", type=Path, default=Path("runs/methods"))
+    parser.add_argument("--json", type=Path, help="write the table here")
+    args = parser.parse_args()
+
+    setting = SETTINGS[args.setting]
+    start = f"warm-{args.setting}" if setting.warm else "warm"
+    alone = ["rollout.workers=0", "learner.threads=1", "engine.kwargs.threads=1", "store_episodes=false"]
+
+    def warm(seed: int) -> Path:
+        overrides = [*alone, *setting.warm, f"seed={seed}", "updates=0", "eval.final_tasks=20"]
+        return train(args.config, args.out, f"{start}-{seed}", overrides)
+
+    def run(job: tuple[str, int]) -> dict[str, Any]:
+        name, seed = job
+        overrides = [*alone, *setting.warm, *setting.train, f"seed={seed}", f"updates={args.updates}"]
+        overrides += [f"model={args.out / f'{start}-{seed}' / 'model'}", "warm_start=null", "checkpoint.every=20"]
+        slug = "".join(c if c.isalnum() else "-" for c in name)
+        return read(train(args.config, args.out, f"{args.setting}-{slug}-{seed}", overrides + METHODS[name]))
+
+    jobs = [(name, seed) for seed in args.seeds for name in args.methods]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        list(pool.map(warm, args.seeds))
+        done = list(pool.map(run, jobs))
+    reports: dict[str, list[dict[str, Any]]] = {name: [] for name in args.methods}
+    for (name, _), report in zip(jobs, done, strict=True):
+        reports[name].append(report)
+    table = summarise(reports)
+    print(markdown(table))
+    if args.json:
+        args.json.write_text(json.dumps(table, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

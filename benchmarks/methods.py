@@ -1,13 +1,13 @@
 """How the published methods compare: same warm starts, same number of turns collected, held-out success at the end.
 
-    python benchmarks/methods.py --seeds 0 1 2 --updates 60 --out runs/methods
+    python benchmarks/methods.py --seeds 0 1 2 --updates 40 --out runs/methods
 
 For each seed one warm start is trained (that of `benchmarks/credit.py`); every method goes on from it. Reported for 3
 and 4 hops, greedy, last checkpoint, nothing selected; and after how many episodes a method first reaches the final
 4-hop success of outcome-only GRPO. Given again, the command goes on where it stopped.
 
-A SLATE update collects one step at a time: k continuations of each step of one chain are as many turns as k episodes
-of that length, which is how its episodes are counted.
+SLATE collects one step at a time: k continuations of each step of one path are as many turns as k episodes of that
+length, and are counted as k episodes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from credit import SETTINGS, curve, episodes_to, read, train
+from credit import SETTINGS, episodes_to, read, train
+
+from agentgym.trainers.config import load_config
 
 EVIDENCE = "rewards=[{weigh: {evidence: 1.0}}]"
 GATED = "rewards=[{weigh: {evidence: 1.0}}, {gate: {when: answered, at_least: 1.0, drop: process}}]"
@@ -28,30 +30,52 @@ OUTCOME = "rewards=[]"
 #: Name -> overrides of the main job.
 METHODS: dict[str, list[str]] = {
     "grpo (outcome only)": [OUTCOME, "credit={name: grpo}"],
-    "dr_grpo": [OUTCOME, "credit={name: dr_grpo}"],
     "rloo": [OUTCOME, "credit={name: rloo}"],
-    "reinforce_pp": [OUTCOME, "credit={name: reinforce_pp}"],
     "salt": [OUTCOME, "credit={name: salt}"],
+    "prime": [
+        OUTCOME,
+        "credit={name: prime}",
+        # The published rate is for billions of parameters; with .0005 the reward model runs away after 15 updates.
+        "companions={implicit_reward: {optimizer: {lr: 0.0001}}}",
+    ],
     "gated accumulation": [GATED, "credit={name: grpo}"],
     "mt_grpo": [GATED, "credit={name: mt_grpo}"],
     "gigpo": [GATED, "credit={name: gigpo}"],
     "return_to_go": [GATED, "credit={name: return_to_go}"],
     "step_grpo, gated (default)": [GATED, "credit={name: step_grpo}"],
+    "ppo (gae)": [
+        GATED,
+        "credit={name: gae}",
+        "companions={value: {optimizer: {lr: 0.001}, epochs: 1}}",
+    ],
+    "slate": [OUTCOME, "credit={name: slate}", "collect={name: steps}"],
 }
 BASELINE = "grpo (outcome only)"
 HOPS = (3, 4)
 
 
+def curve(report: dict[str, Any], difficulty: int) -> dict[int, float]:
+    """Episodes -> greedy held-out success; a path of k continuations a step counts as k episodes."""
+    per_update = max(e["episodes"] for e in report["evaluations"]) // report["updates"]
+    scale = report["episodes_per_update"] // per_update
+    return {
+        evaluation["episodes"] * scale: score["success"]
+        for evaluation in report["evaluations"]
+        for score in evaluation["scores"]
+        if (score["difficulty"], score["mode"]) == (difficulty, "greedy")
+    }
+
+
 def summarise(reports: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """One row a method: final success by hops, each seed's, episodes to the baseline's final success, wall time."""
-    curves = {name: [curve(r, max(HOPS), "greedy") for r in runs] for name, runs in reports.items()}
+    curves = {name: [curve(r, max(HOPS)) for r in runs] for name, runs in reports.items()}
     mean = {
         name: {e: float(np.mean([one[e] for one in many])) for e in sorted(many[0])} for name, many in curves.items()
     }
     level = list(mean[BASELINE].values())[-1] if BASELINE in mean else None
     table = {}
     for name, runs in reports.items():
-        final = {hops: [round(list(curve(r, hops, "greedy").values())[-1], 3) for r in runs] for hops in HOPS}
+        final = {hops: [round(list(curve(r, hops).values())[-1], 3) for r in runs] for hops in HOPS}
         table[name] = {
             **{f"success_{hops}": round(float(np.mean(final[hops])), 3) for hops in HOPS},
             f"seeds_{max(HOPS)}": final[max(HOPS)],
@@ -83,7 +107,7 @@ def main() -> None:
     parser.add_argument("--setting", choices=SETTINGS, default="sparse")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--updates", type=int, default=60)
+    parser.add_argument("--updates", type=int, default=40)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
     parser.add_argument("--json", type=Path, help="write the table here")
@@ -102,7 +126,9 @@ def main() -> None:
         overrides = [*alone, *setting.warm, *setting.train, f"seed={seed}", f"updates={args.updates}"]
         overrides += [f"model={args.out / f'{start}-{seed}' / 'model'}", "warm_start=null", "checkpoint.every=20"]
         slug = "".join(c if c.isalnum() else "-" for c in name)
-        return read(train(args.config, args.out, f"{args.setting}-{slug}-{seed}", overrides + METHODS[name]))
+        folder = train(args.config, args.out, f"{args.setting}-{slug}-{seed}-{args.updates}", overrides + METHODS[name])
+        config = load_config(folder / "config.yaml")
+        return read(folder) | {"episodes_per_update": config.tasks_per_update * config.samples_per_task}
 
     jobs = [(name, seed) for seed in args.seeds for name in args.methods]
     with ThreadPoolExecutor(args.jobs) as pool:

@@ -39,6 +39,7 @@ class RewardTable:
         said: M, the policy's text of each turn.
         state_key: M, the environment's key of the state in which the turn was taken; unlike `state` it holds between
             batches.
+        acted: M, the turn's actions as JSON: equal where the same was done, whatever was thought.
         update: The policy update that the batch belongs to.
     """
 
@@ -55,6 +56,7 @@ class RewardTable:
     answer: tuple[str | None, ...] = ()
     said: tuple[str, ...] = ()
     state_key: tuple[str, ...] = ()
+    acted: tuple[str, ...] = ()
     update: int = 0
 
     @property
@@ -148,6 +150,7 @@ class RewardTable:
             answer=tuple(final_answer(t) for t in trajectories),
             said=tuple(text for t in trajectories for text in said(t)),
             state_key=tuple(turn.state_key for turn in turns),
+            acted=tuple(json.dumps(turn.action.get("actions", []), sort_keys=True) for turn in turns),
             update=update,
         )
 

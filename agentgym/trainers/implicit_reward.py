@@ -6,7 +6,9 @@ is trained to tell right episodes from wrong ones, and its summands are then rew
 
     q_t = log prm(token_t) - log ref(token_t)        loss = BCE(sigmoid(beta * sum_t q_t), correct)
 
-As published, beta belongs to the training loss only, and the probabilities are those at temperature 1.
+As in the authors' code, the reward of a token is beta q_t divided by the largest reward-to-go of the batch, so that it
+can be weighed against outcomes however far training has come, and the probabilities are those at temperature 1. Unlike
+there, an episode's last token keeps its reward.
 """
 
 from __future__ import annotations
@@ -32,6 +34,10 @@ from agentgym.trainers.trainee import CompanionOptimizer, Trainee, correct, poli
 from agentgym.trajectory import Trajectory
 
 
+# Added to the largest reward-to-go, as published: before anything is learned, all of them are 0.
+_EPS = 1e-6
+
+
 class ImplicitRewardOptimizer(CompanionOptimizer):
     """The reward model's AdamW."""
 
@@ -45,7 +51,10 @@ class ImplicitRewardConfig(Config):
     optimizer: ImplicitRewardOptimizer = ImplicitRewardOptimizer()
     """AdamW, schedule, clipping."""
     beta: float = Field(0.05, gt=0)
-    """Factor of the summed log ratio in the training loss."""
+    """Factor of the log ratio: of its sum in the training loss, of each q in the rewards."""
+    scale: Literal["batch", "beta", "none"] = "batch"
+    """What becomes a token's reward: ``batch``, beta q over the batch's largest absolute sum of it from a token to the
+    end of its episode; ``beta``, beta q; ``none``, q."""
     update: Literal["before", "after"] = "before"
     """Whether it learns from a batch before or after it rewards that batch."""
     correct_at: float = 1.0
@@ -123,7 +132,7 @@ class ImplicitReward:
         self._trainee.reset()
 
     def estimate(self, trajectories: Sequence[Trajectory], table: RewardTable) -> tuple[Floats, dict[str, float]]:
-        """q of each of the policy's tokens, float64[P]; 0 for one that nothing comes before.
+        """The reward of each of the policy's tokens, float64[P]; 0 for one that nothing comes before.
 
         Besides the figures of training: ``accuracy``, the share of episodes that sigmoid(beta * sum q) puts on the
         right side of one half, and ``margin``, the mean sum of the right episodes minus that of the wrong ones.
@@ -135,7 +144,7 @@ class ImplicitReward:
         q = (self._logprobs(batch) - batch.reference).double().cpu().numpy()
         self._batch = batch
         tokens = np.zeros(int(table.tokens.sum()))
-        tokens[policy_slots(trajectories, batch.targets)] = q
+        tokens[policy_slots(trajectories, batch.targets)] = self._rewards(q, batch.targets)
         sums = np.bincount(batch.targets.trajectory, weights=q, minlength=len(trajectories)).astype(np.float64)
         return tokens, figures | _separation(sums, correct(trajectories, self.config.correct_at))
 
@@ -157,6 +166,18 @@ class ImplicitReward:
         if not isinstance(reference, dict) or reference.keys() != self._reference.keys():
             raise DataError(folder, f"not a checkpoint of {self._where}: no reference")
         self._reference = reference
+
+    def _rewards(self, q: Floats, targets: Targets) -> Floats:
+        """float64[len(targets)] of q."""
+        if self.config.scale == "none":
+            return q
+        scaled = self.config.beta * q
+        if self.config.scale == "beta":
+            return scaled
+        # Sums to go: those to the end of the batch, less what lies after the episode.
+        to_end = np.concatenate([np.cumsum(scaled[::-1])[::-1], [0.0]])
+        to_go = to_end[:-1] - to_end[targets.offsets[1:]][targets.trajectory]
+        return scaled / (np.abs(to_go).max(initial=0.0) + _EPS)
 
     def _train(self, batch: _Batch) -> dict[str, float]:
         """The configured passes over a batch."""

@@ -324,9 +324,7 @@ def test_seeds_of_forks_differ() -> None:
 
 
 def test_the_last_turn_of_a_rewritten_history() -> None:
-    whole = made_up(
-        turns=2, starts=np.array([0, 5], dtype=np.int32), seed=9, logprobs=np.arange(8, dtype=np.float32)
-    )
+    whole = made_up(turns=2, starts=np.array([0, 5], dtype=np.int32), seed=9, logprobs=np.arange(8, dtype=np.float32))
     assert whole.turn.tolist() == [-1, -1, 0, 0, -1, 1, 1, -1]
     last = last_turn(whole, "g0.step1", 3, 77)
     assert (last.episode_id, last.group_id, last.seed, last.task_id) == ("g0.step1/3", "g0.step1", 77, whole.task_id)

@@ -16,7 +16,7 @@ from agentgym.signal import RewardSignal
 from agentgym.trainers.implicit_reward import ImplicitReward
 from agentgym.trajectory import Group, Trajectory, Turn
 
-FAST: dict[str, Any] = {"optimizer": {"lr": 3e-3}}
+FAST: dict[str, Any] = {"optimizer": {"lr": 3e-3}, "scale": "none"}
 
 
 def table_of(trajectories: list[Trajectory]) -> RewardTable:
@@ -81,7 +81,7 @@ def test_the_first_loss_and_gradient_are_those_of_the_formula(tiny, make_traject
 
 @pytest.mark.parametrize(("update", "minibatches"), [("before", 1), ("after", 2)])
 def test_q_comes_to_separate_right_from_wrong(tmp_path, make_trajectory, make_context, update, minibatches) -> None:
-    options = {"optimizer": {"lr": 5e-3}, "minibatches": minibatches}
+    options = {"optimizer": {"lr": 5e-3}, "minibatches": minibatches, "scale": "none"}
     model = ImplicitReward(make_context(), {**options, "update": update})
     for number in range(20):
         batch = judged_batch(make_trajectory, number)
@@ -102,6 +102,18 @@ def test_q_comes_to_separate_right_from_wrong(tmp_path, make_trajectory, make_co
     turns, right = q.reshape(8, 2, 2).sum(2), np.arange(8) % 2 == 0
     first, second = turns[right].mean(0) - turns[~right].mean(0)
     assert first > 1.5 * abs(second)
+
+
+def test_rewards_are_of_the_size_of_outcomes(make_trajectory, make_context) -> None:
+    batch = judged_batch(make_trajectory, 0)
+    batch.insert(3, make_trajectory([(4, 0)], seed=9))
+    q, beta, scaled = (
+        ImplicitReward(make_context(), {**FAST, "scale": s}).estimate(batch, table_of(batch))[0]
+        for s in ("none", "beta", "batch")
+    )
+    np.testing.assert_allclose(beta, 0.05 * q)
+    largest = max(abs(episode[i:].sum()) for episode in beta.reshape(8, 4) for i in range(4))
+    np.testing.assert_allclose(scaled, beta / (largest + 1e-6), rtol=1e-9)
 
 
 def test_correctness_is_the_environments_own(make_trajectory, make_context) -> None:

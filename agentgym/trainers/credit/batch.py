@@ -7,6 +7,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from agentgym.rewards.outcome.answer import normalize_answer
+from agentgym.rewards.shaping.values import answers
 from agentgym.rewards.table import Floats, RewardTable
 from agentgym.trainers.credit.base import (
     CREDIT,
@@ -71,7 +73,8 @@ def copo(
     returns = trajectory_returns(table)
     local = normalise(returns, table.group, eps, alone="zero")
     overall = whitened(returns, eps=eps)
-    weight = 1 / (1 + np.exp(-sharpness * (answer_entropy(table) - middle)))
+    # The sigmoid by tanh, which does not overflow.
+    weight = (1 + np.tanh(sharpness * (answer_entropy(table) - middle) / 2)) / 2
     share = weight[table.group]
     return spread(table, share * local + (1 - share) * overall)
 
@@ -80,10 +83,11 @@ def answer_entropy(table: RewardTable) -> Floats:
     """float64[G], entropy of each group's answers divided by log n: 0 where all are equal, 1 where all differ.
 
     Args:
-        table: G groups; to give no answer is one more answer, the same for all that give none.
+        table: G groups. Answers are compared as normalised for exact match; to give none is one more answer.
     """
-    known: dict[str | None, int] = {}
-    said = np.array([known.setdefault(answer, len(known)) for answer in table.answer], dtype=np.int64)
+    known: dict[str, int] = {}
+    given = (normalize_answer(answer) for answer in answers(table))
+    said = np.array([known.setdefault(answer, len(known)) for answer in given], dtype=np.int64)
     sizes = np.bincount(table.group, minlength=table.n_groups)
     if not table.n:
         return np.zeros(0)

@@ -204,7 +204,7 @@ class Fleet:
                 waiting.clear()
             while unfinished:
                 self._hand_out(waiting, losses)
-                for group in self._gather(waiting, losses):
+                for group in self._gather(waiting, losses, whole=fixed):
                     if group.id in unfinished:
                         unfinished.discard(group.id)
                         yield group
@@ -234,11 +234,15 @@ class Fleet:
             member.held |= {request.id: request for request in batch}
             member.actor.submit.remote(batch)
 
-    def _gather(self, waiting: deque[GroupRequest], losses: Counter[str]) -> list[Group]:
-        """Waits for the next news of any worker."""
+    def _gather(self, waiting: deque[GroupRequest], losses: Counter[str], whole: bool) -> list[Group]:
+        """Waits for the next news of any worker; with `whole`, for all that it holds (one answer costs less than many).
+
+        A worker answers within the heartbeat in any case.
+        """
         for member in self._members:
             if member.held and member.answer is None:
-                member.answer, member.asked = member.actor.next.remote(_HEARTBEAT_S), time.monotonic()
+                wanted = len(member.held) if whole else 1
+                member.answer, member.asked = member.actor.next.remote(_HEARTBEAT_S, wanted), time.monotonic()
         asked = {m.answer: m for m in self._members if m.answer is not None}
         ready, _ = ray.wait(list(asked), num_returns=1, timeout=_HEARTBEAT_S)
         groups: list[Group] = []

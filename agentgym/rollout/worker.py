@@ -124,12 +124,21 @@ class RolloutWorker:
         except Exception as error:
             self._done.put_nowait(EngineFault(f"the collector failed: {type(error).__name__}: {error}"))
 
-    async def next(self, wait_s: float) -> Report:
-        """What has finished since the last call; waits for the first, at most `wait_s` seconds."""
+    async def next(self, wait_s: float, at_least: int = 1) -> Report:
+        """What has finished since the last call.
+
+        Args:
+            wait_s: Longest wait, in seconds.
+            at_least: Groups to wait for; an error is told at once.
+        """
         report = Report()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
-                self._sort(await self._done.get(), report)
+                while len(report.groups) < at_least and report.error is None:
+                    item = await self._done.get()
+                    if item is None:
+                        break
+                    self._sort(item, report)
         while not self._done.empty():
             self._sort(self._done.get_nowait(), report)
         report.events = self.collector.drain_events()

@@ -32,11 +32,11 @@ def advantages(batch):
     return values
 
 
-def on_policy(learner, batch):
+def on_policy(learner, batch, scale=0.3):
     """Gives the batch the log-probabilities the learner's policy would have sampled it with, and a little noise."""
     rng = np.random.default_rng(3)
     for trajectory, logprobs in zip(batch, learner.logprobs(batch), strict=True):
-        noise = rng.normal(scale=0.3, size=len(trajectory)).astype(np.float32)
+        noise = rng.normal(scale=scale, size=len(trajectory)).astype(np.float32)
         trajectory.logprobs = np.where(trajectory.turn >= 0, np.minimum(logprobs + noise, 0), 0).astype(np.float32)
     return batch
 
@@ -75,6 +75,19 @@ def reference_update(model, optimizer, batch, advantages, plain_logprobs, *, kl=
     optimizer.step()
     optimizer.zero_grad()
     return total.item(), norm.item()
+
+
+def test_kl_in_the_reward_moves_advantages_and_not_the_loss(tiny, batch, advantages):
+    """At the first update the policy is its own reference: nothing to pay. Later the divergence alone teaches."""
+    free, paying = Learner(tiny, config()), Learner(tiny, config(kl=0.5, kl_in="reward"))
+    sampled = on_policy(free, batch, 0.0)
+    first = free.update(sampled, advantages), paying.update(sampled, advantages)
+    assert first[0]["loss"] == pytest.approx(first[1]["loss"], abs=1e-4)
+    assert "kl" not in first[1]
+    still = [np.zeros_like(a) for a in advantages]
+    sampled = on_policy(free, batch, 0.0)
+    assert free.update(sampled, still).get("grad_norm", 0.0) == 0.0
+    assert paying.update(on_policy(paying, batch, 0.0), still)["grad_norm"] > 0
 
 
 @pytest.mark.parametrize(("kl", "temperature"), [(0.0, 1.0), (0.3, 1.0), (0.0, 0.6)])

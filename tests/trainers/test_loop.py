@@ -18,6 +18,7 @@ import yaml
 from agentgym.faults import ConfigError
 from agentgym.store import read_groups
 from agentgym.trainers.config import TrainConfig, load_config
+from agentgym.trainers.interrupt import Interrupted
 from agentgym.trainers.loop import choose_directory, train
 from agentgym.trainers.observer import Observer
 from agentgym.trainers.rundir import read_metrics
@@ -119,8 +120,6 @@ def test_the_final_model_is_an_ordinary_folder(whole: Path) -> None:
 
 
 def test_stopped_and_resumed_equals_uninterrupted(whole: Path, tmp_path: Path) -> None:
-    from agentgym.trainers.interrupt import Interrupted
-
     cfg = config(tmp_path)
     with pytest.raises(Interrupted, match="SIGINT; saved at update 3"):
         train(cfg, choose_directory(cfg), StopAt(3))
@@ -152,6 +151,26 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(whole: Path, tmp_
         pytest.fail("the run that was killed did not finish")
     assert rows(run) == rows(whole)
     assert digest(run) == digest(whole)
+
+
+def test_what_stages_remember_survives_a_stop(tmp_path: Path) -> None:
+    """Reference rewards and a running filter: the stopped run shapes as the uninterrupted one does."""
+    stages: list[dict[str, Any]] = [
+        {"running_filter": {"parts": ["evidence", "format"]}},
+        {"weigh": {"evidence": 1.0, "format": 0.1}},
+        {"par": {"references": "first"}},
+    ]
+    plain = config(tmp_path, name="plain", rewards=stages)
+    train(plain, choose_directory(plain))
+    stopped = config(tmp_path, name="stopped", rewards=stages)
+    with pytest.raises(Interrupted):
+        train(stopped, choose_directory(stopped), StopAt(2))
+    train(stopped, choose_directory(stopped))
+    assert rows(tmp_path / "stopped") == rows(tmp_path / "plain")
+    assert digest(tmp_path / "stopped") == digest(tmp_path / "plain")
+    newest = sorted((tmp_path / "plain" / "checkpoints").glob("step-*"))[-1]
+    memory = json.loads((newest / "state.json").read_text())["progress"]["shaping"]
+    assert set(memory) == {"rewards.0.running_filter", "rewards.2.par"}
 
 
 def test_one_ray_worker_gives_the_same_run_as_none(whole: Path, tmp_path: Path) -> None:

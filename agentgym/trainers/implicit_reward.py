@@ -33,7 +33,6 @@ from agentgym.trainers.packing import Ints, MicroBatch, Targets, micro_batches
 from agentgym.trainers.trainee import CompanionOptimizer, Trainee, correct, policy_slots, split_batch
 from agentgym.trajectory import Trajectory
 
-
 # Added to the largest reward-to-go, as published: before anything is learned, all of them are 0.
 _EPS = 1e-6
 
@@ -177,7 +176,7 @@ class ImplicitReward:
         # Sums to go: those to the end of the batch, less what lies after the episode.
         to_end = np.concatenate([np.cumsum(scaled[::-1])[::-1], [0.0]])
         to_go = to_end[:-1] - to_end[targets.offsets[1:]][targets.trajectory]
-        return scaled / (np.abs(to_go).max(initial=0.0) + _EPS)
+        return np.asarray(scaled / (np.abs(to_go).max(initial=0.0) + _EPS), dtype=np.float64)
 
     def _train(self, batch: _Batch) -> dict[str, float]:
         """The configured passes over a batch."""

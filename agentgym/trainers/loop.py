@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from agentgym.trainers.evaluation import Evaluation, evaluate, evaluation_seed, 
 from agentgym.trainers.interrupt import Interrupted, StopFlag
 from agentgym.trainers.observer import Observer
 from agentgym.trainers.parts import Parts, build_parts
+from agentgym.trainers.progress import Progress
 from agentgym.trainers.report import make_report, rollout_metrics
 from agentgym.trainers.rundir import MODEL, RunDirectory
 from agentgym.trainers.scribe import Scribe
@@ -35,23 +35,6 @@ from agentgym.trajectory import Group
 
 # The stream of random numbers that the episodes are sampled with.
 _EPISODES = 0xE715
-
-
-@dataclass
-class Progress:
-    """What a run knows besides the weights; goes into every checkpoint as plain data."""
-
-    update: int = 0
-    episodes: int = 0
-    tokens: int = 0
-    wall_s: float = 0.0
-    warm_steps: int = 0
-    warm_done: bool = False
-    shaping: dict[str, Any] = field(default_factory=dict)
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    clock: dict[str, float] = field(default_factory=dict)
-    rollout: dict[str, float] = field(default_factory=dict)
-    faults: dict[str, int] = field(default_factory=dict)
 
 
 def choose_directory(config: TrainConfig, fresh: bool = False) -> Path:

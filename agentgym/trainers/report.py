@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,7 @@ from agentgym.rewards.table import Floats, RewardTable
 from agentgym.trainers.clock import PhaseClock
 from agentgym.trainers.config import TrainConfig
 from agentgym.trainers.evaluation import Evaluation
-
-if TYPE_CHECKING:
-    from agentgym.trainers.loop import Progress
+from agentgym.trainers.progress import Progress
 
 
 def make_report(

@@ -87,6 +87,26 @@ def train(config: Path, out: Path, name: str, overrides: list[str]) -> Path:
     return folder
 
 
+#: One process a run, one thread: several runs share a machine without waiting for each other.
+ALONE = ["rollout.workers=0", "learner.threads=1", "engine.kwargs.threads=1", "store_episodes=false"]
+
+
+def warm_start(config: Path, out: Path, setting: str, seed: int) -> Path:
+    """Trains the warm start of a setting, unless it is there; returns its folder."""
+    chosen = SETTINGS[setting]
+    name = f"warm-{setting}-{seed}" if chosen.warm else f"warm-{seed}"
+    return train(config, out, name, [*ALONE, *chosen.warm, f"seed={seed}", "updates=0", "eval.final_tasks=20"])
+
+
+def go_on(config: Path, out: Path, setting: str, seed: int, updates: int, name: str, overrides: list[str]) -> Path:
+    """Trains on from a setting's warm start; returns the run's folder, whose name says what was trained."""
+    chosen, model = SETTINGS[setting], warm_start(config, out, setting, seed) / "model"
+    common = [*ALONE, *chosen.warm, *chosen.train, f"seed={seed}", f"updates={updates}", "checkpoint.every=20"]
+    slug = "".join(c if c.isalnum() else "-" for c in name)
+    folder = f"{setting}-{slug}-{seed}-{updates}"
+    return train(config, out, folder, [*common, f"model={model}", "warm_start=null", *overrides])
+
+
 def read(folder: Path) -> dict[str, Any]:
     """A run's report, with the longest trough of its training added."""
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
@@ -195,25 +215,14 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw the curves here")
     args = parser.parse_args()
 
-    alone = ["rollout.workers=0", "learner.threads=1", "engine.kwargs.threads=1", "store_episodes=false"]
+    def run(job: tuple[str, int]) -> dict[str, Any]:
+        name, seed = job
+        return read(go_on(args.config, args.out, args.setting, seed, args.updates, name, METHODS[name]))
 
-    setting = SETTINGS[args.setting]
-    start = f"warm-{args.setting}" if setting.warm else "warm"
-
-    def warm(seed: int) -> Path:
-        overrides = [*alone, *setting.warm, f"seed={seed}", "updates=0", "eval.final_tasks=20"]
-        return train(args.config, args.out, f"{start}-{seed}", overrides)
-
-    def method(seed: int, name: str) -> dict[str, Any]:
-        overrides = [*alone, *setting.warm, *setting.train, *METHODS[name], f"seed={seed}", f"updates={args.updates}"]
-        overrides += [f"model={args.out / f'{start}-{seed}' / 'model'}", "warm_start=null", "checkpoint.every=20"]
-        slug = "".join(c if c.isalnum() else "-" for c in name)
-        return read(train(args.config, args.out, f"{args.setting}-{slug}-{seed}-{args.updates}", overrides))
-
+    jobs = [(name, seed) for seed in args.seeds for name in args.methods]
     with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(warm, args.seeds))
-        jobs = [(name, seed) for seed in args.seeds for name in args.methods]
-        done = list(pool.map(lambda job: method(job[1], job[0]), jobs))
+        list(pool.map(lambda seed: warm_start(args.config, args.out, args.setting, seed), args.seeds))
+        done = list(pool.map(run, jobs))
     reports: dict[str, list[dict[str, Any]]] = {name: [] for name in args.methods}
     for (name, _), report in zip(jobs, done, strict=True):
         reports[name].append(report)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from credit import SETTINGS, episodes_to, read, train
+from credit import SETTINGS, episodes_to, go_on, read, warm_start
 
 from agentgym.trainers.config import load_config
 
@@ -113,26 +113,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the table here")
     args = parser.parse_args()
 
-    setting = SETTINGS[args.setting]
-    start = f"warm-{args.setting}" if setting.warm else "warm"
-    alone = ["rollout.workers=0", "learner.threads=1", "engine.kwargs.threads=1", "store_episodes=false"]
-
-    def warm(seed: int) -> Path:
-        overrides = [*alone, *setting.warm, f"seed={seed}", "updates=0", "eval.final_tasks=20"]
-        return train(args.config, args.out, f"{start}-{seed}", overrides)
-
     def run(job: tuple[str, int]) -> dict[str, Any]:
         name, seed = job
-        overrides = [*alone, *setting.warm, *setting.train, f"seed={seed}", f"updates={args.updates}"]
-        overrides += [f"model={args.out / f'{start}-{seed}' / 'model'}", "warm_start=null", "checkpoint.every=20"]
-        slug = "".join(c if c.isalnum() else "-" for c in name)
-        folder = train(args.config, args.out, f"{args.setting}-{slug}-{seed}-{args.updates}", overrides + METHODS[name])
+        folder = go_on(args.config, args.out, args.setting, seed, args.updates, name, METHODS[name])
         config = load_config(folder / "config.yaml")
         return read(folder) | {"episodes_per_update": config.tasks_per_update * config.samples_per_task}
 
     jobs = [(name, seed) for seed in args.seeds for name in args.methods]
     with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(warm, args.seeds))
+        list(pool.map(lambda seed: warm_start(args.config, args.out, args.setting, seed), args.seeds))
         done = list(pool.map(run, jobs))
     reports: dict[str, list[dict[str, Any]]] = {name: [] for name in args.methods}
     for (name, _), report in zip(jobs, done, strict=True):

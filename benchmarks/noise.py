@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from credit import SETTINGS, curve, read, train
+from credit import SETTINGS, curve, go_on, read, warm_start
 
 
 def variants(false_positive: float, false_negative: float) -> dict[str, list[str]]:
@@ -48,26 +48,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the table here")
     args = parser.parse_args()
 
-    setting, settings = SETTINGS[args.setting], variants(args.false_positive, args.false_negative)
-    start = f"warm-{args.setting}" if setting.warm else "warm"
-    alone = ["rollout.workers=0", "learner.threads=1", "engine.kwargs.threads=1", "store_episodes=false"]
-
-    def warm(seed: int) -> Path:
-        overrides = [*alone, *setting.warm, f"seed={seed}", "updates=0", "eval.final_tasks=20"]
-        return train(args.config, args.out, f"{start}-{seed}", overrides)
+    settings = variants(args.false_positive, args.false_negative)
 
     def run(job: tuple[str, int]) -> dict[str, Any]:
         name, seed = job
-        overrides = [*alone, *setting.warm, *setting.train, f"seed={seed}", f"updates={args.updates}"]
-        overrides += [f"model={args.out / f'{start}-{seed}' / 'model'}", "warm_start=null", "checkpoint.every=20"]
-        slug = "".join(c if c.isalnum() else "-" for c in name)
-        rates = f"{args.false_positive:g}-{args.false_negative:g}"
-        folder = train(args.config, args.out, f"noise-{rates}-{slug}-{seed}-{args.updates}", overrides + settings[name])
-        return read(folder)
+        title = f"noise {args.false_positive:g} {args.false_negative:g} {name}"
+        return read(go_on(args.config, args.out, args.setting, seed, args.updates, title, settings[name]))
 
     jobs = [(name, seed) for seed in args.seeds for name in settings]
     with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(warm, args.seeds))
+        list(pool.map(lambda seed: warm_start(args.config, args.out, args.setting, seed), args.seeds))
         done = list(pool.map(run, jobs))
     table: dict[str, Any] = {}
     for name in settings:

@@ -34,9 +34,9 @@ METHODS: dict[str, list[str]] = {
     "salt": [OUTCOME, "credit={name: salt}"],
     "prime": [
         OUTCOME,
-        "credit={name: prime}",
-        # The published rate is for billions of parameters; with .0005 the reward model runs away after 15 updates.
-        "companions={implicit_reward: {optimizer: {lr: 0.0001}}}",
+        "credit={name: prime, process_weight: 1}",
+        # The published rate, 1e-6, is for billions of parameters.
+        "companions={implicit_reward: {optimizer: {lr: 0.0001}, scale: beta}}",
     ],
     "gated accumulation": [GATED, "credit={name: grpo}"],
     "mt_grpo": [GATED, "credit={name: mt_grpo}"],

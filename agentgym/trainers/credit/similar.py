@@ -32,6 +32,8 @@ Compare = Literal["exact", "normalised", "similarity"]
 MAX_CHARS = 4096
 # Characters are counted by remainders: one that two share can hide a difference between texts, never make one.
 _REMAINDERS = 61
+# Taken off what a ratio needs: a product may round to more than a ratio that is just the threshold.
+_ROUNDING = 1e-12
 
 
 def alike(
@@ -78,6 +80,7 @@ class _Clusters:
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
+        self._half = threshold / 2 - _ROUNDING
         self._texts: list[str] = []
         self._numbers: list[int] = []
         self._matchers: dict[int, SequenceMatcher[str]] = {}
@@ -102,7 +105,7 @@ class _Clusters:
     def _possible(self, length: int, counts: NDArray[np.int16]) -> list[int]:
         """The clusters that lengths and characters do not rule out, in order."""
         others = self._lengths[: len(self._texts)]
-        least = self._threshold * (others + length) / 2
+        least = self._half * (others + length)
         left = np.flatnonzero(np.minimum(others, length) >= least)
         shared = np.minimum(self._counts[left], counts).sum(axis=1)
         found: list[int] = left[shared >= least[left]].tolist()
@@ -110,7 +113,7 @@ class _Clusters:
 
     def _fits(self, text: str, i: int) -> bool:
         other = self._texts[i]
-        least = self._threshold * (len(text) + len(other)) / 2
+        least = self._half * (len(text) + len(other))
         if common_ends(text, other) >= least:
             return True
         if common_subsequence(text, other) < least:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tables import Row, groups_of_rows, reward_table
 
+from agentgym.trainers.credit import gigpo
 from agentgym.trainers.credit.similar import MAX_CHARS, alike, character_counts, common_ends, common_subsequence
 
 # Few letters, so that texts are often alike; a letter outside the basic plane, and a lone surrogate.
@@ -98,3 +100,25 @@ def test_texts_that_differ_only_after_the_limit_are_alike_but_not_equal() -> Non
 def test_nothing_to_compare(compare: str) -> None:
     assert alike([], [], compare).shape == (0,)  # type: ignore[arg-type]
     assert len(set(alike([0, 0, 1], ["", "", ""], compare).tolist())) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("threshold", [0.14, 0.55, 0.6, 0.7, 0.95])
+def test_a_ratio_that_is_just_the_threshold_is_enough(threshold: float) -> None:
+    """Characters that only difflib can decide on, and a threshold that some products round above."""
+    same = round(200 * threshold)
+    text, other = "a" * same + "b" * (200 - same), "c" * (200 - same) + "a" * same
+    assert ratio(other, text) == threshold
+    assert alike([0, 0], [text, other], "similarity", threshold).tolist() == [0, 0]
+
+
+def test_the_first_cluster_that_fits_counts_not_the_nearest() -> None:
+    words = ["aaaaaaaaaa", "aaaaabbbbb", "aaaaaaabbb"]
+    assert ratio(words[2], words[1]) > ratio(words[2], words[0]) >= 0.7
+    assert partition(alike([0, 0, 0], words, "similarity", 0.7).tolist()) == [0, 1, 0]
+
+
+@settings(deadline=None)
+@given(groups_of_rows)
+def test_gigpo_with_only_equal_states_alike_is_gigpo(groups: list[list[Row]]) -> None:
+    table = reward_table(groups)
+    np.testing.assert_array_equal(gigpo(table, similarity=1.0), gigpo(table))

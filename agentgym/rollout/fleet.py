@@ -329,9 +329,10 @@ class Fleet:
     def stats(self) -> dict[str, float]:
         """The workers' counters, added up; those of workers lost meanwhile are lost with them."""
         parts = []
-        for member in self._members:
+        refs: list[ObjectRef[Any]] = [member.actor.stats.remote() for member in self._members]
+        for ref in refs:
             with contextlib.suppress(RayError):
-                parts.append(_get(member.actor.stats.remote(), self.patience_s))
+                parts.append(_get(ref, self.patience_s))
         return add_up(parts)
 
     def close(self) -> None:

@@ -111,6 +111,7 @@ class Run:
         self._since = time.perf_counter()
         self._heldout: dict[int, dict[int, list[str]]] = {}
         self._figures: dict[str, float] = {}
+        self._counted: dict[str, float] = {}
         self._played: list[Group] = []
         self._unwhitened: Floats | PerToken = np.zeros(0)
 
@@ -201,6 +202,7 @@ class Run:
                 episodes=self.progress.episodes,
                 seed=evaluation_seed(self.config.seed),
             )
+            self._counted = self.parts.pool.stats()  # what an evaluation takes is not the updates' doing
             self.evaluations.append(evaluation)
             if self.config.store_episodes:
                 self.scribe.put(partial(self.directory.episodes.write, "eval", self.progress.update, groups))
@@ -215,11 +217,10 @@ class Run:
         for attempt in range(config.dynamic_sampling.attempts if config.dynamic_sampling.enabled else 1):
             with self.clock("rollout"):
                 requests = self._requests(update, attempt, wanted - len(groups))
-                before = self.parts.pool.stats()
                 for group in self.parts.pool.collect(requests, ordered=True):
                     self.stop.check()
                     groups.append(group)
-                self._count(before, self.parts.pool.stats())
+                self._count(self.parts.pool.stats())
             groups = [g for g in groups if self._usable(g)]
             if config.dynamic_sampling.enabled:
                 groups = self._with_signal(groups)
@@ -228,11 +229,12 @@ class Run:
         self._played = groups
         return learnable(groups)
 
-    def _count(self, before: dict[str, float], after: dict[str, float]) -> None:
-        """Adds what the workers counted while they collected; a worker that died took its counters with it."""
+    def _count(self, counters: dict[str, float]) -> None:
+        """Adds what the workers counted since the last look; a worker that died took its counters with it."""
         totals = self.progress.rollout
-        for name, value in after.items():
-            totals[name] = totals.get(name, 0.0) + max(value - before.get(name, 0.0), 0.0)
+        for name, value in counters.items():
+            totals[name] = totals.get(name, 0.0) + max(value - self._counted.get(name, 0.0), 0.0)
+        self._counted = counters
 
     def _requests(self, update: int, attempt: int, n: int) -> list[GroupRequest]:
         # Dealt out in turn, so equal shares of each difficulty: no worker waits for one that got all the long episodes.

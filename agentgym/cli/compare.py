@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from agentgym.config import parse_yaml
 from agentgym.faults import ConfigError
 from agentgym.rewards.shaping import build_stages
 from agentgym.rewards.table import Floats, RewardTable
-from agentgym.trainers.compare import MAX_PANELS, Panel, build_methods, draw, judge, rank_correlation
+from agentgym.trainers.compare import MAX_PANELS, Panel, build_methods, disagreement, draw, judge, rank_correlation
 
 #: Default name of the picture, in the run's folder.
 PICTURE = "compare.png"
@@ -40,7 +41,8 @@ def compare_methods(
     Args:
         path: Folder of the run; its rewards are taken as they are configured there.
         credit: Methods, see `parse_methods`.
-        episode: Draw this one alone: its id, or its number among those compared; None draws the last group.
+        episode: Draw this one alone: its id, or its number among those compared; None draws the group on which the
+            methods differ most.
         update: Compare on the episodes of this update; None: of all.
         out: The picture; None: ``compare.png`` in the run's folder.
         as_json: Print the figures as JSON.
@@ -54,14 +56,16 @@ def compare_methods(
     try:
         pipeline = build_stages(run.record.rewards, env.signals)
         judged: list[Floats] = []
-        drawn: tuple[list[Panel], str] | None = None
+        drawn: Drawing | None = None
         seen = 0
         for batch, [scored] in shaped([pipeline], run.batches(update), env.taskset):
             if update is not None and batch.update != update:
                 continue  # shaped all the same: its stages may remember it
             values = judge(scored, methods)
             judged.append(values)
-            drawn = _panels(batch, scored, values, episode, seen) or drawn
+            found = _drawing(batch, scored, values, episode, seen)
+            if found is not None and (drawn is None or found.interest > drawn.interest):
+                drawn = found
             seen += scored.n
     finally:
         env.close()
@@ -70,27 +74,42 @@ def compare_methods(
     if drawn is None:
         wanted = "any" if episode is None else repr(episode)
         raise ConfigError(f"no episode {wanted} among the {seen} compared; 'agentgym show {path}' lists them")
-    panels, title = drawn
     picture = out or path / PICTURE
-    draw(picture, list(methods), panels, title)
+    draw(picture, list(methods), drawn.panels, drawn.title)
     everything = np.concatenate(judged, axis=1)
-    _print(list(methods), everything, rank_correlation(everything), panels, picture, seen, as_json)
+    _print(list(methods), everything, rank_correlation(everything), drawn.panels, picture, seen, as_json)
 
 
 def _span(run: StoredRun) -> str:
     return f"updates {run.updates[0]} to {run.updates[-1]}"
 
 
-def _panels(
-    batch: Batch, scored: RewardTable, values: Floats, episode: str | None, before: int
-) -> tuple[list[Panel], str] | None:
-    """What to draw of a batch: the wanted episode, or the last group; None where it holds neither."""
+@dataclass(frozen=True)
+class Drawing:
+    """Episodes that may be drawn.
+
+    Attributes:
+        panels: One an episode.
+        title: Above all.
+        interest: The drawing with the most is drawn.
+    """
+
+    panels: list[Panel]
+    title: str
+    interest: float
+
+
+def _drawing(batch: Batch, scored: RewardTable, values: Floats, episode: str | None, before: int) -> Drawing | None:
+    """What to draw of a batch: the wanted episode, or the group on which the methods differ most; None: nothing."""
     trajectories = [t for g in batch.groups for t in g.trajectories]
-    if episode is None:
-        first = scored.n - len(batch.groups[-1]) if batch.groups else scored.n
-        chosen = list(range(first, scored.n))
-    else:
+    interest = 0.0
+    if episode is not None:
         chosen = [i for i, t in enumerate(trajectories) if episode in (t.episode_id, str(before + i))]
+    else:
+        differ = disagreement(values, scored.group[scored.trajectory], scored.n_groups)
+        most = int(differ.argmax()) if len(differ) else 0
+        interest = float(differ[most]) if len(differ) else 0.0
+        chosen = np.flatnonzero(scored.group == most).tolist()
     if not chosen:
         return None
     panels = []
@@ -99,7 +118,7 @@ def _panels(
         ending = "truncated" if t.truncated else f"outcome {number(t.outcome)}"
         panels.append(Panel(f"{t.episode_id}: {ending}", values[:, scored.offsets[i] : scored.offsets[i + 1]]))
     task = trajectories[chosen[0]].task_id
-    return panels, f"update {batch.update}, task {task}"
+    return Drawing(panels, f"update {batch.update}, task {task}", interest)
 
 
 def _print(

@@ -217,7 +217,8 @@ def compare(
     run: RunFolder,
     credit: Annotated[str, typer.Option(metavar="A,B,...", help="Methods, e.g. 'grpo, {name: gigpo, gamma: 0.9}'.")],
     episode: Annotated[
-        str | None, typer.Option("--episode", "-k", help="Draw this one: its id or its number k. [default: last group]")
+        str | None,
+        typer.Option("--episode", "-k", help="Draw this one: its id or number. [default: the most disputed group]"),
     ] = None,
     update: Annotated[int | None, typer.Option("--update", "-u", help="Only episodes of this update.")] = None,
     out: Annotated[Path | None, typer.Option(help="The picture, a PNG. [default: RUN/compare.png]")] = None,

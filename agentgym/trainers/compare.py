@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from agentgym.faults import ConfigError, MissingExtra
-from agentgym.rewards.table import Floats, RewardTable
+from agentgym.rewards.table import Floats, Ints, RewardTable
 from agentgym.trainers.credit.base import Credit, build_credit, per_turn
 
 #: Advantages that differ by less than this share of the largest one are equal: the difference is rounding.
@@ -28,6 +28,7 @@ MAX_LABELLED = 16
 # Inches: a cell's width and height, a panel's title, the margins left and right.
 _CELL_W, _CELL_H, _TITLE, _LEFT, _RIGHT = 0.62, 0.34, 0.62, 1.9, 0.3
 _MIN_CELLS = 5
+_PANEL = 0.95  # a panel's title, turn numbers and their label
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,22 @@ def _ranks(values: Floats) -> Floats:
     return np.asarray((last - (counts - 1) / 2)[place], dtype=np.float64)
 
 
+def disagreement(values: Floats, group: Ints, n_groups: int) -> Floats:
+    """float64[G], how far methods differ on the turns of each group: the mean over turns of their standard deviation.
+
+    Each method's advantages are first divided by their own deviation, so that scales do not count.
+
+    Args:
+        values: float64[K, M].
+        group: int64[M], of each turn.
+        n_groups: G.
+    """
+    deviation = values.std(axis=1, keepdims=True) if values.size else np.ones((len(values), 1))
+    spread = np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0).std(axis=0)
+    sums = np.bincount(group, weights=spread, minlength=n_groups)
+    return np.asarray(sums / np.maximum(np.bincount(group, minlength=n_groups), 1), dtype=np.float64)
+
+
 def draw(path: Path, methods: Sequence[str], panels: Sequence[Panel], title: str) -> None:
     """Draws episodes one below the other: turns across, methods down, the advantage as colour.
 
@@ -144,14 +161,14 @@ def draw(path: Path, methods: Sequence[str], panels: Sequence[Panel], title: str
         ]
     )
     width = _LEFT + _CELL_W * max(turns, _MIN_CELLS) + _RIGHT
-    height = (_TITLE + _CELL_H * len(methods)) * max(len(shown), 1) + _TITLE
+    height = (_PANEL + _CELL_H * len(methods)) * max(len(shown), 1) + _TITLE
     figure = Figure(figsize=(width, height), dpi=130)
     FigureCanvasAgg(figure)
     figure.suptitle(f"{_literal(title)}\nblue: praise, red: blame, each method in its own scale", fontsize=9)
     axes = figure.subplots(max(len(shown), 1), 1, squeeze=False)[:, 0]
     for panel, axis in zip(shown, axes, strict=False):
         _draw_panel(axis, panel, methods, scale, turns)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0.0, 0.0, 1.0, 1.0 - _TITLE / height))
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -38,9 +38,19 @@ def test_table_and_picture(folder, run, tmp_path):
 def test_the_runs_own_method_gives_what_was_stored(folder, run):
     credit = "{name: gigpo, gamma: 0.9}"
     report = json.loads(run("compare", folder, "--credit", credit, "--json").stdout)
-    last = list(read_episodes(folder / "episodes" / "train-000003.parquet"))[-4:]
-    assert [p["advantages"][0] for p in report["shown"]] == [e.advantages for e in last]
+    files = sorted((folder / "episodes").glob("train-*.parquet"))
+    stored = {e.trajectory.episode_id: e.advantages for file in files for e in read_episodes(file)}
+    assert len(report["shown"]) == 4
+    for panel in report["shown"]:
+        assert panel["advantages"][0] == stored[panel["title"].partition(": ")[0]]
     assert (folder / "compare.png").is_file()
+
+
+def test_the_group_on_which_methods_differ_most_is_drawn(folder, run, tmp_path):
+    args = ("compare", folder, "--credit", "grpo, {name: gigpo, gamma: 0.9}", "--out", tmp_path / "p.png", "--json")
+    drawn = np.concatenate([np.array(p["advantages"]) for p in json.loads(run(*args).stdout)["shown"]], axis=1)
+    assert np.abs(drawn).max() > 0
+    assert not np.allclose(drawn[0], drawn[1])
 
 
 def test_one_episode_by_number_or_by_id(folder, run, tmp_path):

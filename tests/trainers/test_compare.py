@@ -12,7 +12,7 @@ from making import trajectory
 
 from agentgym.faults import ConfigError
 from agentgym.rewards.table import RewardTable
-from agentgym.trainers.compare import MAX_PANELS, Panel, build_methods, draw, judge, rank_correlation
+from agentgym.trainers.compare import MAX_PANELS, Panel, build_methods, disagreement, draw, judge, rank_correlation
 from agentgym.trainers.credit import grpo
 from agentgym.trajectory import Group
 
@@ -86,3 +86,9 @@ def test_praise_is_blue_and_blame_red(tmp_path):
     middle = int(np.median(coloured[:, 0]))
     assert picture[middle, left + 3, 2] > picture[middle, left + 3, 0]
     assert picture[middle, right - 3, 0] > picture[middle, right - 3, 2]
+
+
+def test_disagreement_does_not_depend_on_scales() -> None:
+    values = np.array([[1.0, -1.0, 1.0, -1.0], [3.0, -3.0, -3.0, 3.0]])
+    np.testing.assert_allclose(disagreement(values, np.array([0, 0, 1, 1]), 3), [0.0, 1.0, 0.0])
+    assert disagreement(np.zeros((2, 0)), np.zeros(0, np.int64), 2).tolist() == [0.0, 0.0]

@@ -26,8 +26,8 @@ Every reward function, judge, shaping stage, credit method and loss that a confi
 What the words mean is said in [rewards and credit](rewards-and-credit.md).
 
 What an implementation rests on: **code**, the authors' public code; **summary**, somebody's summary of the paper;
-**recalled**, general knowledge of it; **abstract**, the abstract alone; **own**, this package. FREE marks a choice that the
-source leaves open.
+**recalled**, general knowledge of it; **abstract**, the abstract alone; **own**, this package. FREE marks a choice that
+the source leaves open.
 """
 
 #: Kind -> its title and how a configuration names one.

@@ -56,6 +56,7 @@ class Method(Generic[F]):
             takes it as its second argument and returns it, changed, beside its result. None: it remembers nothing.
         needs: What else the function takes by position, made by models that are trained beside the policy.
         refuse: Given the parameters, why they do not go together, or None.
+        least_group: Trajectories that a group must have for the method to say anything.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Method(Generic[F]):
     memory: type[Config] | None = None
     needs: tuple[str, ...] = ()
     refuse: Callable[[Mapping[str, Any]], str | None] | None = None
+    least_group: int = 1
 
     @property
     def summary(self) -> str:
@@ -136,6 +138,7 @@ class Methods(Generic[F]):
         memory: type[Config] | None = None,
         needs: tuple[str, ...] = (),
         refuse: Callable[[Mapping[str, Any]], str | None] | None = None,
+        least_group: int = 1,
     ) -> Callable[[F], F]:
         """Decorator: names a function and says where it is from; see `Method`. The function stays as it is.
 
@@ -145,7 +148,8 @@ class Methods(Generic[F]):
 
         def put(function: F) -> F:
             about = {"source": source, "arxiv": arxiv, "status": status, "signals": signals}
-            method = self._make(name, function, memory=memory, needs=needs, refuse=refuse, **about)
+            how = {"memory": memory, "needs": needs, "refuse": refuse, "least_group": least_group}
+            method = self._make(name, function, **about, **how)
             self._registry.register(name)(method)
             return function
 

@@ -91,12 +91,22 @@ def forward(reward: ArrayLike, false_negative: float) -> Floats:
     Args:
         reward: What the verifier said, 0 or 1 (or between: the weights in proportion).
         false_negative: rho1.
+
+    Raises:
+        ValueError: See `why_not`.
     """
+    _check(0.0, false_negative)
     return np.asarray(np.asarray(reward, dtype=np.float64) + false_negative - 1, dtype=np.float64)
 
 
 def why_not(false_positive: float, false_negative: float) -> str | None:
-    """Why no correction is possible with these rates: a verifier that errs so often says nothing, or the opposite."""
+    """Why no correction is possible with these rates; None: it is.
+
+    They may be no rates (that of an empty sample is nan); or so high that the verifier says nothing, or the opposite.
+    """
+    for name, rate in (("false_positive", false_positive), ("false_negative", false_negative)):
+        if not 0 <= rate <= 1:
+            return f"{name} must be a rate, 0 to 1, got {rate:g}"
     if false_positive + false_negative >= 1:
         return (
             f"false_positive {false_positive:g} and false_negative {false_negative:g} must add up to less than 1: "

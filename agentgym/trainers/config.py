@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from agentgym.config import Config, apply_overrides, load_yaml, validate
 from agentgym.engines.base import Sampling
 from agentgym.rollout.request import Limits
-from agentgym.trainers.collecting import CollectConfig, EpisodesConfig
+from agentgym.trainers.collecting import CollectConfig, EpisodesConfig, StepsConfig
 from agentgym.trainers.evaluation import EvalConfig
 from agentgym.trainers.learner import LearnerConfig
 from agentgym.trainers.sampler import SamplerConfig
@@ -181,6 +181,13 @@ class TrainConfig(Config):
                 "dynamic_sampling.accuracy compares the episodes of a task; collect: steps plays one of each"
             )
         return self
+
+    @property
+    def group_size(self) -> int:
+        """Trajectories that are compared: a task's episodes, or with ``collect: steps`` a turn's continuations."""
+        if isinstance(self.collect, StepsConfig):
+            return self.collect.continuations or self.samples_per_task
+        return self.samples_per_task
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:

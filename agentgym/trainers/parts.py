@@ -86,6 +86,11 @@ def build_parts(config: TrainConfig, path: Path) -> Iterator[Parts]:
     credit = build_credit(config.credit)
     check_emitted("credit", credit.reads, pipeline.parts)
     check_companions(credit.needs, config.companions)
+    if config.group_size < credit.least_group:
+        raise ConfigError(
+            f"credit {config.credit['name']}: compares {credit.least_group} or more in a group, and groups have "
+            f"{config.group_size}; raise samples_per_task"
+        )
     loss = build_loss(config.loss)
     sampler = TaskSampler(env.taskset, config.sampler, config.seed)
     heldout = heldout_tasks(env.taskset, 1)

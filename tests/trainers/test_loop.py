@@ -188,6 +188,7 @@ def test_what_does_not_fit_is_refused_before_training(tmp_path: Path) -> None:
     for changes, message in (
         ({"rewards": [{"gate": {"when": "evidense"}}]}, "did you mean 'evidence'"),
         ({"credit": {"name": "step_gpro"}}, "did you mean 'step_grpo'"),
+        ({"credit": {"name": "prime"}, "samples_per_task": 1}, "compares 2 or more in a group, and groups have 1"),
         ({"sampling": {"top_k": 3}}, "old_logprobs=recompute"),
         ({"sampler": {"mix": {7: 1.0}}}, "no training task of difficulty 7"),
         ({"warm_start": {"phases": [{"mix": {1: 1, 2: -1}}]}}, "warm_start.phases.0.mix: weights"),

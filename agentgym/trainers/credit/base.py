@@ -72,12 +72,14 @@ class Credit:
         needs: What it takes besides the table (`agentgym.trainers.companions`), in order.
         whitens: Whether it has a parameter ``whiten``, by which its advantages are normalised in the end.
         reads: The process parts that it looks at by name.
+        least_group: Trajectories that a group must have for it to say anything.
     """
 
     estimate: Estimate
     needs: tuple[str, ...] = ()
     whitens: bool = False
     reads: tuple[str, ...] = ()
+    least_group: int = 1
 
     def __call__(self, table: RewardTable, *inputs: Any) -> Floats | PerToken:
         """Advantages: float64[M], or one for each of the policy's tokens."""
@@ -99,7 +101,8 @@ def build_credit(config: Mapping[str, Any]) -> Credit:
     """
     method, parameters = CREDIT.select(config, "credit")
     reads = tuple(method.signals(dict(parameters))) if method.signals else ()
-    return Credit(method.bind(parameters), method.needs, "whiten" in type(parameters).model_fields, reads)
+    whitens = "whiten" in type(parameters).model_fields
+    return Credit(method.bind(parameters), method.needs, whitens, reads, method.least_group)
 
 
 def per_turn(table: RewardTable, advantages: Floats | PerToken) -> Floats:

@@ -16,6 +16,7 @@ from agentgym.trainers.credit.values import scan, token_offsets
     arxiv="2502.01456",
     status="code",
     needs=("implicit_reward",),
+    least_group=2,
 )
 def prime(
     table: RewardTable,

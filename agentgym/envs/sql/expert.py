@@ -4,50 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import TypeVar
-
-import numpy as np
 
 from agentgym.actions import Action
+from agentgym.envs.slips import ExpertSlips
 from agentgym.envs.sql.database import Schema, Table, by_name
 from agentgym.envs.sql.grading import Gold, Item
-from agentgym.faults import ConfigError, did_you_mean
 
 #: Kinds of mistake, in the order in which chance decides on them.
 MISTAKES = ("table", "early", "column", "judge")
 
-T = TypeVar("T")
-
 _TEXT = re.compile(r"('(?:[^']|'')*')")
 
 
-class Slips:
-    """Which mistakes are made this turn.
+class Slips(ExpertSlips):
+    """Which of `MISTAKES` are made this turn."""
 
-    Args:
-        mistakes: Kind -> probability.
-        rng: Source of chance; one number is drawn for each kind that is given.
-
-    Raises:
-        ConfigError: An unknown kind, or mistakes without `rng`.
-    """
-
-    def __init__(self, mistakes: Mapping[str, float] | None, rng: np.random.Generator | None) -> None:
-        mistakes = mistakes or {}
-        for kind in mistakes:
-            if kind not in MISTAKES:
-                raise ConfigError(f"no mistake {kind!r}; {did_you_mean(kind, MISTAKES)}")
-        if mistakes and rng is None:
-            raise ConfigError("mistakes need rng")
-        self._rng = rng
-        self.made = {k for k in MISTAKES if rng is not None and k in mistakes and rng.random() < mistakes[k]}
-
-    def __contains__(self, kind: str) -> bool:
-        return kind in self.made
-
-    def choose(self, options: Sequence[T]) -> T:
-        """One of them; the first where there is no chance."""
-        return options[0 if self._rng is None else int(self._rng.integers(len(options)))]
+    kinds = MISTAKES
 
 
 def next_action(

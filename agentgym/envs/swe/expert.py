@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
-from typing import TypeVar
-
-import numpy as np
 
 from agentgym.actions import JUDGE, Action
+from agentgym.envs.slips import ExpertSlips
 from agentgym.envs.swe.actions import SUBMIT
 from agentgym.envs.swe.progress import ExpertView, Hunk, function_at, functions, hunks, request_key
 from agentgym.envs.swe.spacing import words
 from agentgym.envs.swe.tree import Tree, matches
-from agentgym.faults import ConfigError, did_you_mean
 
 #: Kinds of mistake, in the order in which chance decides on them: submit before the fault is mended; search for
 #: another function; view another one; change a wrong line; change the right line wrongly; do without a test; turn a
@@ -35,36 +32,11 @@ _FAMILIES = (("+", "-", "*", "/", "//", "%"), ("<", "<=", ">", ">=", "==", "!=")
 _TOKEN = re.compile(r"//|[<>=!]=|[-+*/%<>]|\b(?:and|or|max|min)\b|\b\d{1,9}\b")
 _HEAD = re.compile(r"(?:async\s+)?(?:def|class)\s+\w+")
 
-T = TypeVar("T")
 
+class Slips(ExpertSlips):
+    """Which of `MISTAKES` are made this turn."""
 
-class Slips:
-    """Which mistakes are made this turn.
-
-    Args:
-        mistakes: Kind -> probability.
-        rng: Source of chance; one number is drawn for each kind that is given.
-
-    Raises:
-        ConfigError: An unknown kind, or mistakes without `rng`.
-    """
-
-    def __init__(self, mistakes: Mapping[str, float] | None, rng: np.random.Generator | None) -> None:
-        mistakes = mistakes or {}
-        for kind in mistakes:
-            if kind not in MISTAKES:
-                raise ConfigError(f"no mistake {kind!r}; {did_you_mean(kind, MISTAKES)}")
-        if mistakes and rng is None:
-            raise ConfigError("mistakes need rng")
-        self._rng = rng
-        self.made = {k for k in MISTAKES if rng is not None and k in mistakes and rng.random() < mistakes[k]}
-
-    def __contains__(self, kind: str) -> bool:
-        return kind in self.made
-
-    def choose(self, options: Sequence[T]) -> T:
-        """One of them; the first where there is no chance."""
-        return options[0 if self._rng is None else int(self._rng.integers(len(options)))]
+    kinds = MISTAKES
 
 
 def next_actions(view: ExpertView, slips: Slips) -> list[Action]:

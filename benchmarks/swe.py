@@ -1,10 +1,13 @@
-"""Containers for episodes: what a pool of warm ones saves, against one container created and removed an episode.
+"""Containers for episodes: what a pool of warm ones saves, against one container created and removed an episode; and
+what grading costs.
 
     scripts/docker.sh run python benchmarks/swe.py --json swe.json
+    python benchmarks/swe.py --run runs/swe      # where the time of a training run went; needs no daemon
 
 An episode here is a workspace of some files, three commands in it, and the end. `cold` is a lease that has to start
 its container, `warm` one that finds it ready; `fresh` is a container of one's own, started and removed in the episode.
-All with the limits' defaults. Memory and disk are what the kernel and the daemon say of a container that waits.
+All with the limits' defaults. Memory and disk are what the kernel and the daemon say of a container that waits. A
+grading is that of a shipped task's gold patch: its tests and the canaries, in a fresh workspace.
 """
 
 from __future__ import annotations
@@ -16,10 +19,14 @@ import tarfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from agentgym.envs.swe.env import SweEnv
+from agentgym.envs.swe.grading import grade
+from agentgym.store import read_groups
 from agentgym.tools.sandbox import Sandbox, make_sandbox
 from agentgym.tools.sandbox.docker import connect
 from agentgym.tools.sandbox.image import make_image
@@ -125,6 +132,39 @@ def footprint(archive: bytes) -> dict[str, float]:
         return {"memory_mb": used / MIB, "disk_bytes": float(listed.get("SizeRw") or 0)}
 
 
+def gradings(rounds: int) -> dict[str, float]:
+    """Seconds of grading gold patches, whole and the tests' part of it, tasks taken in turn."""
+    env = SweEnv()
+    taskset = env.taskset
+    ids = taskset.ids("train")
+    whole, tests = [], []
+    with SandboxPool(SPEC, size=1, ready=1) as pool:
+        for number in range(rounds + 1):
+            task = taskset[ids[number * len(ids) // (rounds + 1)]]
+            graded = grade(task, taskset, task.gold_patch, pool)
+            assert graded.resolved, f"{task.id}: {graded.why}"
+            whole.append(graded.seconds)
+            tests.append(graded.tests_s)
+    env.close()
+    return {**spread(whole[1:]), "tests_p50_ms": float(np.percentile(tests[1:], 50)) * 1e3}
+
+
+def time_of_a_run(folder: Path) -> dict[str, float]:
+    """Seconds of its training episodes, added up over episodes that ran at the same time: waiting for the model, in
+    tests, in containers apart from tests (starting, commands, files), and in the machinery around them."""
+    report = json.loads((folder / "report.json").read_text())["rollout"]
+    tests = waited = 0.0
+    for path in sorted((folder / "episodes").glob("train-*.parquet")):
+        for group in read_groups(path):
+            for turn in (turn for trajectory in group.trajectories for turn in trajectory.turns):
+                tests += turn.signal.process.get("tests_s", 0.0)
+                waited += turn.signal.process.get("lease_s", 0.0)
+    return {
+        "episodes": report["episodes"], "model": report["engine_s"], "tests": tests, "container starts": waited,
+        "containers": report["env_s"] - tests - waited, "framework": report["framework_s"],
+    }  # fmt: skip
+
+
 def measure(rounds: int) -> dict[str, Any]:
     make_image(connect())
     archive = repository()
@@ -135,6 +175,7 @@ def measure(rounds: int) -> dict[str, Any]:
             str(count): episodes_a_minute(archive, count, max(count, rounds // 4)) for count in CONCURRENT
         },
         "container": footprint(archive),
+        "grading": gradings(rounds),
     }
 
 
@@ -142,7 +183,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40, help="how often each is measured")
     parser.add_argument("--json", metavar="FILE", help="write the figures to this file")
+    parser.add_argument("--run", metavar="FOLDER", type=Path, help="say where the time of this training run went")
     args = parser.parse_args()
+    if args.run:
+        spent = time_of_a_run(args.run)
+        count, all_s = spent.pop("episodes"), sum(spent.values())
+        print(f"{count:.0f} episodes, {all_s / count:.2f} s each")
+        for name, figure in spent.items():
+            print(f"{name:24} {figure:9.1f} s   {figure / all_s:6.1%}")
+        return
     found = measure(args.rounds)
     for name, figures in found["times"].items():
         print(f"{name:24} p50 {figures['p50_ms']:8.1f} ms   p90 {figures['p90_ms']:8.1f} ms")
@@ -156,6 +205,9 @@ def main() -> None:
     print(
         f"a container: {found['container']['memory_mb']:.1f} MiB, {found['container']['disk_bytes']:.0f} bytes on disk"
     )
+    cost = found["grading"]
+    print(f"{'grading':24} p50 {cost['p50_ms']:8.1f} ms   p90 {cost['p90_ms']:8.1f} ms")
+    print(f"{'  its tests':24} p50 {cost['tests_p50_ms']:8.1f} ms")
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump({"rounds": args.rounds, **found}, file, indent=2)

@@ -170,6 +170,7 @@ class SweEnv(AgentEnv[SweTask]):
         self.command_timeout_s, self.extra_turns, self.expert_judges = command_timeout_s, extra_turns, expert_judges
         self._progress = Progress()
         self._workspace: Workspace | None = None
+        self._waited_s = 0.0
         self._tree = Tree()
         self._held: tuple[str, Gold] | None = None
 
@@ -191,11 +192,12 @@ class SweEnv(AgentEnv[SweTask]):
 
     def begin(self, task: SweTask) -> Opening:
         self.close()
-        gold = self._gold(task)
+        gold, self._waited_s = self._gold(task), 0.0
         self._progress, self._tree = Progress(), gold.base
         if task.files:
             return Opening(prompts.single_turn(task, gold.base, self.prompt), self._key(task))
         self._workspace = self._lease(task, gold.base)
+        self._waited_s = self._workspace.lease.seconds
         turns = self.max_turns or self.turn_budget(task)
         text = prompts.opening(
             task, gold.base, prompt=self.prompt, listing=self.listing, files=self.listed_files, turns=turns
@@ -220,6 +222,8 @@ class SweEnv(AgentEnv[SweTask]):
         task, progress, workspace = self.task, self._progress, self._open()
         hands = Hands(task, self._gold(task), workspace, progress, self.shown)
         parts: dict[str, float] = {}
+        if self._waited_s:
+            parts["lease_s"], self._waited_s = self._waited_s, 0.0
         observation, outcome = "", None
         for action in turn.actions:
             if action.name == JUDGE:
@@ -289,7 +293,8 @@ class SweEnv(AgentEnv[SweTask]):
             verdict = progress.verdict[1]
         else:
             pool = shared_pool(sandbox_spec(task, self.sandbox, "grading"), self.grading_size)
-            verdict, parts["measure_s"] = ask_tests(task, self.taskset, tree, pool, self.kept_verdicts)
+            verdict, parts["measure_s"], tests_s = ask_tests(task, self.taskset, tree, pool, self.kept_verdicts)
+            parts["tests_s"] = parts.get("tests_s", 0.0) + tests_s
             progress.verdict = tree.digest, verdict
         parts["fail_to_pass"], parts["pass_to_pass"] = verdict.fixed, verdict.kept
         parts["progress"] = max(verdict.fixed - progress.fixed, 0.0)
@@ -344,6 +349,7 @@ class SweEnv(AgentEnv[SweTask]):
     def load_fork(self, task: SweTask, state: tuple[Progress, bytes, bytes | None]) -> None:
         self.close()
         self._progress, files, archive = state
+        self._waited_s = 0.0
         self._tree = Tree.from_tar(files)
         self._workspace = None if archive is None else self._lease(task, self._tree, archive)
 

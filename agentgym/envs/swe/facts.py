@@ -17,6 +17,8 @@ SIGNALS: Final[Mapping[str, str]] = {
     "fail_to_pass": "share of FAIL_TO_PASS that pass; where measured",
     "pass_to_pass": "share of PASS_TO_PASS that pass; where measured",
     "measure_s": "seconds that measuring took; where measured",
+    "tests_s": "seconds in which tests ran: those asked for, and those of measuring",
+    "lease_s": "seconds that the episode waited for its sandbox; on its first turn",
     "repeat": "1 for a view, search or test that was made before, with no change since (a cost)",
     "error": "1 for an action that could not be carried out (a cost)",
     "judge": "+1 for a right verdict on the last result, -1 for a wrong one",

@@ -95,6 +95,7 @@ class Grade:
         p2p: Share of PASS_TO_PASS tests that still pass, 0..1.
         heldback: Share of held-back tests that pass, 0..1; 1 where there are none. For the outcome only.
         seconds: Wall time, waiting for a sandbox included.
+        tests_s: Seconds of it in which the tests ran.
         why: Why it is not resolved where that is not the tests' verdict; empty otherwise.
         patch: What was graded, after screening.
         dropped: Paths whose changes were left out.
@@ -108,6 +109,7 @@ class Grade:
     p2p: float = 0.0
     heldback: float = 0.0
     seconds: float = 0.0
+    tests_s: float = 0.0
     why: str = ""
     patch: str = ""
     dropped: tuple[str, ...] = ()
@@ -143,7 +145,7 @@ def grade(task: SweTask, taskset: SweTaskSet, submission: Tree | str, pool: Pool
     run = run_tests(task, mended.put(tests), tests.keys(), pool, suspects=changed)
     verdict = _judge(task, run)
     return Grade(
-        **verdict, seconds=time.monotonic() - begun, why=run.why, patch=patch, dropped=dropped,
+        **verdict, seconds=time.monotonic() - begun, tests_s=run.seconds, why=run.why, patch=patch, dropped=dropped,
         tampered=run.tampered, log=run.log[-LOG_BYTES:],
     )  # fmt: skip
 
@@ -211,7 +213,8 @@ def run_tests(task: SweTask, tree: Tree, tests: Collection[str], pool: Pool, *, 
     if report is None:
         return Run(why=f"the run ended without a report (exit code {result.exit_code})")
     if birds is None:
-        return Run(PARSERS[task.log_format](report["log"]), _cut_off(report), bool(report["changed"]), report["log"])
+        statuses = PARSERS[task.log_format](report["log"])
+        return Run(statuses, _cut_off(report), bool(report["changed"]), report["log"], float(report["seconds"]))
     return _believed(report, token, birds)
 
 

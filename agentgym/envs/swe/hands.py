@@ -142,6 +142,7 @@ class Hands:
         command = " ".join([self.task.test_command, *map(shlex.quote, ids)])
         options = {"PYTEST_ADDOPTS": _PYTEST.format(self.shown.tracebacks)}
         result = self.workspace.run(command, env=options, timeout_s=self.task.test_timeout_s)
+        parts["tests_s"] = result.seconds
         self._note_failure(result, parts)
         passed = result.exit_code == 0 and not result.timed_out
         self.progress.passed = passed

@@ -28,8 +28,9 @@ _lock = threading.Lock()
 
 def ask_tests(
     task: SweTask, taskset: SweTaskSet, tree: Tree, pool: SandboxPool, keep: int = 0
-) -> tuple[Verdict, float]:
-    """Grades files in a sandbox of their own: (the verdict, the seconds it took; 0 where it was known already).
+) -> tuple[Verdict, float, float]:
+    """Grades files in a sandbox of their own: the verdict, the seconds it took, and those of them in which tests ran;
+    both 0 where it was known already.
 
     Args:
         task: The task.
@@ -45,7 +46,7 @@ def ask_tests(
     with _lock:
         if key in _known:
             _known.move_to_end(key)
-            return _known[key], 0.0
+            return _known[key], 0.0, 0.0
     found = grade(task, taskset, tree, pool)
     verdict = Verdict(found.resolved, found.f2p, found.p2p, found.patch, len(found.dropped), found.tampered)
     with _lock:
@@ -53,7 +54,7 @@ def ask_tests(
             _known[key] = verdict
         while len(_known) > max(keep, 1):
             _known.popitem(last=False)
-    return verdict, found.seconds
+    return verdict, found.seconds, found.tests_s
 
 
 def _key(task: SweTask, taskset: SweTaskSet, tree: Tree) -> str:
@@ -96,5 +97,6 @@ def sandbox_spec(task: SweTask, options: Mapping[str, Any], purpose: str) -> dic
     spec: dict[str, Any] = {"name": PROVIDER, **options}
     if spec["name"] == PROVIDER:
         run_id = "-".join(filter(None, (spec.get("run_id"), purpose)))
-        return {"image": task.image, "workspace": task.workspace, **spec, "run_id": run_id}
+        hidden = [*task.hidden, *spec.get("hidden", ())]
+        return {"image": task.image, "workspace": task.workspace, **spec, "hidden": hidden, "run_id": run_id}
     return {**spec, "env": {**spec.get("env", {}), "AGENTGYM_PURPOSE": purpose}}

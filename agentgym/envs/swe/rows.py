@@ -323,6 +323,7 @@ class R2ERow(ImageRow):
             image=self.docker_image,
             python=f"{TESTBED}/.venv/bin/python",
             workspace=TESTBED,
+            hidden=(f"/{R2E_TESTS}",),
             test_command="PYTHONWARNINGS=ignore::UserWarning,ignore::SyntaxWarning python -W ignore -m pytest",
             names="short",
             test_files=(R2E_TESTS,),

@@ -45,6 +45,7 @@ class SweTask(Task):
         image: Docker image that the tests run in.
         python: The Python there that runs the tests, 3.5 or later: a name on its PATH, or a path.
         workspace: Absolute path of the repository there.
+        hidden: Absolute paths of other folders there that would give the tests or the mending away.
         test_command: How the tests are run. The grader takes variables before ``pytest`` and options after it;
             a command without ``pytest`` is run as it is, and its output read by `log_format`.
         log_format: Which of `agentgym.envs.swe.logs.PARSERS` reads that output; empty: pytest is watched from within.
@@ -71,6 +72,7 @@ class SweTask(Task):
     image: str = IMAGE
     python: str = "python3"
     workspace: str = WORKSPACE
+    hidden: tuple[str, ...] = ()
     test_command: str = "python3 -m pytest"
     log_format: str = ""
     names: str = ""

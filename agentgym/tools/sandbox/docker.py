@@ -20,7 +20,7 @@ import contextlib
 import secrets
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -61,6 +61,8 @@ class DockerOptions(SandboxOptions):
     """Name of the image; one that the daemon does not have is pulled."""
     workspace: str = Field(default=WORKSPACE, pattern=r"^(/[\w.-]+)+$")
     """Absolute path of the workspace. What the image has there is not seen."""
+    hidden: tuple[Annotated[str, Field(pattern=r"^(/[\w.-]+)+$")], ...] = ()
+    """Absolute paths of folders of the image that are not seen: an empty one is in their place."""
     python: str = "python3"
     """A Python in the image, 3.8 or later: a name on its PATH, or a path."""
     run_id: str = ""
@@ -143,6 +145,7 @@ class DockerSandbox(SupervisedSandbox):
         """The container, as the daemon's API takes it."""
         limits, options, api = self.limits, self.options, self._client.api
         disk = f"rw,exec,nosuid,nodev,size={limits.disk_mb}m,mode=755,uid={UID},gid={UID}"
+        hidden = dict.fromkeys(options.hidden, "ro,noexec,nosuid,nodev,size=4k,mode=000")
         scratch = f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777"
         host = api.create_host_config(
             network_mode="bridge" if options.network else "none",
@@ -155,7 +158,7 @@ class DockerSandbox(SupervisedSandbox):
             pids_limit=limits.processes + 1,  # the supervisor
             nano_cpus=round(limits.cpus * 1e9),
             init=False,  # the supervisor must be the first process, and takes care of orphans itself
-            tmpfs={self.workspace: disk, "/tmp": scratch},  # noqa: S108 - inside the container
+            tmpfs={**hidden, self.workspace: disk, "/tmp": scratch},  # noqa: S108 - inside the container
             shm_size=limits.tmp_mb * MIB,
             sysctls=_NO_IPC,
             ipc_mode="private",

@@ -50,7 +50,7 @@ def started() -> Iterator[Started]:
 def act(env: SweEnv, name: str, **args: str) -> tuple[str, dict[str, float], float | None]:
     """(observation, process parts but for zeros and seconds, outcome) of one action."""
     observation, *_, info = env.step(env.parser.render([Action(name, args)]))
-    parts = {k: v for k, v in info["signal"].process.items() if v and k != "measure_s"}
+    parts = {k: v for k, v in info["signal"].process.items() if v and not k.endswith("_s")}
     return observation, parts, info["signal"].outcome
 
 
@@ -120,6 +120,16 @@ def test_an_episode_fact_by_fact(started: Started) -> None:
         "patch_size": 4.0,
         "patch_files": 2.0,
     }
+
+
+def test_neither_the_mending_nor_heldback_tests_are_found_inside(started: Started) -> None:
+    env = started()
+    for secret in ("def test_more", "heldback", "return 2 * x"):
+        places = "/workspace /tmp /dev/shm /var /etc /home /opt /srv /root /proc/*/environ"
+        said = act(env, "bash", command=f"grep -rlF '{secret}' {places} 2>/dev/null")[0]
+        assert "/" not in said
+    assert "/" in act(env, "bash", command="grep -rlF 'return 3 * x' /workspace")[0]
+    assert act(env, "bash", command="ls -dA .git heldback 2>/dev/null")[0] == "(no output)\n[exit status 2]"
 
 
 def test_what_is_shown_is_bounded_and_says_so(started: Started) -> None:

@@ -20,11 +20,11 @@ def test_equal_files_are_graded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "_known", type(measuring._known)())
     base, mended = TASKS.tree(TASK), gold_of(TASK, TASKS.tree(TASK)).tree
     with SandboxPool(sandbox_spec(TASK, {}, "test"), size=1, ready=0) as pool:
-        verdict, seconds = ask_tests(TASK, TASKS, mended, pool, keep=1)
+        verdict, seconds, tests_s = ask_tests(TASK, TASKS, mended, pool, keep=1)
         assert (verdict.resolved, verdict.fixed, verdict.kept, verdict.dropped) == (True, 1.0, 1.0, 0)
         assert verdict.patch == diff(base, mended)
-        assert seconds > 0
-        assert ask_tests(TASK, TASKS, mended, pool, keep=1) == (verdict, 0.0)
+        assert seconds > tests_s > 0
+        assert ask_tests(TASK, TASKS, mended, pool, keep=1) == (verdict, 0.0, 0.0)
         assert pool.stats().leases == 1
         assert not ask_tests(TASK, TASKS, base, pool, keep=1)[0].resolved
         assert len(measuring._known) == 1
@@ -56,10 +56,13 @@ def test_which_sandboxes() -> None:
         "name": "docker",
         "image": "mine",
         "workspace": "/workspace",
+        "hidden": [],
         "run_id": "agents",
         "limits": {"memory_mb": 1024},
     }
     assert sandbox_spec(TASK, {"run_id": "mine"}, "agents")["run_id"] == "mine-agents"
+    telling = TASK.model_copy(update={"hidden": ("/tests",)})
+    assert sandbox_spec(telling, {"hidden": ["/more"]}, "agents")["hidden"] == ["/tests", "/more"]
     assert sandbox_spec(TASK, {"name": "bwrap", "env": {"A": "b"}}, "agents") == {
         "name": "bwrap",
         "env": {"A": "b", "AGENTGYM_PURPOSE": "agents"},

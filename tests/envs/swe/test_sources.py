@@ -15,12 +15,14 @@ from shop import FAULTY, HELDBACK, MENDED, TASK
 
 from agentgym.envs.sourcing import make_source, shared_taskset
 from agentgym.envs.swe.grading import grade
+from agentgym.envs.swe.measuring import sandbox_spec
 from agentgym.envs.swe.patches import reversed_patch
 from agentgym.envs.swe.sources import SHIPPED, SOURCES, TASKS
-from agentgym.envs.swe.task import SweTaskSet
+from agentgym.envs.swe.task import SweTask, SweTaskSet
 from agentgym.envs.swe.tree import File, apply, diff
 from agentgym.faults import ConfigError, DataError
 from agentgym.task import SPLITS
+from agentgym.tools.sandbox import make_sandbox
 from agentgym.tools.sandbox.pool import SandboxPool
 
 ROW: dict[str, Any] = {
@@ -247,6 +249,24 @@ def test_r2e_gym_in_an_image(image: str, testbed: SandboxPool, tmp_path: Path) -
     assert grade(task, found, task.gold_patch, testbed).resolved
     for expected in ({"test_a": "FAILED"}, {"test_a": "PASSED", "test_b": "PASSED"}):
         assert not grade(task.model_copy(update={"expected": expected}), found, "", testbed).resolved
+
+
+def test_what_an_image_gives_away_is_not_found_inside(image: str, tmp_path: Path) -> None:
+    """Neither the history in the repository's folder nor the tests beside it: in the image they are."""
+    looked_at = ("/testbed/.git/HEAD", "/r2e_tests/test_1.py")
+    with make_sandbox({"name": "docker", "image": image, "workspace": "/elsewhere"}) as open_one:
+        for path in looked_at:
+            assert open_one.exec(["test", "-e", path]).exit_code == 0
+    task = SweTask(
+        id="t", split="train", repo="r", problem="p", gold_patch="", image=image, workspace="/testbed",
+        hidden=("/r2e_tests",),
+    )  # fmt: skip
+    with make_sandbox(sandbox_spec(task, {}, "test")) as inside:
+        for path in looked_at:
+            assert inside.exec(["cat", path]).exit_code != 0
+        assert inside.exec("chmod 755 /r2e_tests").exit_code != 0
+        found = inside.exec("find / -name test_1.py 2>/dev/null; find /testbed -name HEAD")
+        assert found.output == ""
 
 
 def test_no_such_image(tmp_path: Path) -> None:

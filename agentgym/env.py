@@ -48,6 +48,7 @@ class AgentEnv(gymnasium.Env[str, str], Generic[T]):
         weights: Default composition of the scalar reward: part -> weight; the outcome counts 1.
         blocking: Whether `act` may take long; the collector then runs it in a thread.
         forkable: Whether `snapshot` / `restore` work.
+        capacity: Most episodes that a process can play at once; a collector lets the others wait.
 
     Args:
         taskset: The tasks.
@@ -71,6 +72,7 @@ class AgentEnv(gymnasium.Env[str, str], Generic[T]):
     # Known from the class on; an instance may set its own, by what its tasks need.
     blocking: bool = True
     forkable: bool = False
+    capacity: int | None = None
 
     def __init__(
         self,

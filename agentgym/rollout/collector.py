@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Generator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -74,7 +74,7 @@ class Collector:
 
     @classmethod
     async def open(cls, env_spec: EnvSpec, engine: Engine, tokenizer: Any, limits: Limits | None = None) -> Collector:
-        """A collector whose renderer fits the environment.
+        """A collector whose renderer fits the environment, and that plays no more episodes at once than it can.
 
         Raises:
             ConfigError: The environment cannot be made, or the tokenizer's chat template cannot be used.
@@ -82,6 +82,9 @@ class Collector:
         seats = Seats(env_spec)
         seat = await seats.take()
         seats.give_back(seat)
+        limits = limits or Limits()
+        if seat.env.capacity is not None:
+            limits = replace(limits, concurrency=min(limits.concurrency, seat.env.capacity))
         return cls(env_spec, engine, renderer_for(seat.env, tokenizer), limits, seats=seats)
 
     # -- collecting --------------------------------------------------------------------------------------------------

@@ -70,9 +70,10 @@ class ExpertDemonstrations:
     def _play_all(self, mix: Mapping[int, float], count: int) -> list[Trajectory]:
         """As many, each by a number of its own, so that a resumed run has the same ones, however many at a time."""
         idle: SimpleQueue[AgentEnv[Any]] = SimpleQueue()
+        playing = min(self._config.playing, count, self._env.capacity or count)
         with ExitStack() as stack:
             idle.put(self._env)
-            for _ in range(min(self._config.playing, count) - 1):
+            for _ in range(playing - 1):
                 idle.put(made := self._make_env())
                 stack.callback(made.close)
 
@@ -90,5 +91,5 @@ class ExpertDemonstrations:
                     idle.put(env)
                 raise AssertionError("unreachable")
 
-            with ThreadPoolExecutor(self._config.playing, thread_name_prefix="demonstrations") as pool:
+            with ThreadPoolExecutor(playing, thread_name_prefix="demonstrations") as pool:
                 return list(pool.map(play, range(count)))

@@ -296,6 +296,34 @@ def test_environments_are_reused_and_broken_ones_closed(make: Make, tmp_path: Pa
     assert all(env.closed for env in seen.values())
 
 
+@pytest.mark.parametrize(("capacity", "expected"), [(3, 3), (50, 5), (None, 5)])
+def test_no_more_at_once_than_the_environment_can_play(tokenizer: Any, capacity: int | None, expected: int) -> None:
+    engine, playing, most = ScriptedEngine("toy_env:lots", tokenizer), set[str](), 0
+    attach, release = engine.attach, engine.release
+
+    def attached(session: str, env: Any) -> None:
+        nonlocal most
+        playing.add(session)
+        most = max(most, len(playing))
+        attach(session, env)
+
+    def released(session: str) -> None:
+        playing.discard(session)
+        release(session)
+
+    engine.attach, engine.release = attached, released  # type: ignore[method-assign]
+    spec = EnvSpec(BLOCKING, {"capacity": capacity})
+    with asyncio.Runner() as runner:
+        collector = runner.run(Collector.open(spec, engine, tokenizer, Limits(concurrency=5)))
+
+        async def collect() -> list[Group]:
+            return [group async for group in collector.collect(requests(8, 2))]
+
+        assert len(runner.run(collect())) == 8
+        runner.run(collector.close())
+    assert most == expected
+
+
 def test_leaving_early_cancels_the_rest(make: Make) -> None:
     collector = make(ASYNC, limits=Limits(concurrency=4))
     for _ in collector.iterate(requests(20)):

@@ -54,10 +54,13 @@ class GuessEnv(AgentEnv[GuessTask]):
     blocking = False
     forkable = True
 
-    def __init__(self, trouble: str = "", marker: str = "", task: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, trouble: str = "", marker: str = "", task: str = "", capacity: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(GuessTasks(), **{"max_turns": 8, **kwargs})
         self.trouble, self.marker, self.trouble_task = trouble, marker, task
         self.closed = False
+        self.capacity = capacity
 
     def begin(self, task: GuessTask) -> Opening:
         self.low, self.high = 0, task.size

@@ -74,7 +74,8 @@ class SweEnv(AgentEnv[SweTask]):
         kept_verdicts: How many verdicts of the tests this process keeps, so that equal changes to a task are graded
             once; 0: none.
         sandbox: Options of the sandboxes (`agentgym.tools.sandbox`), e.g. ``{"limits": {"memory_mb": 2048}}``.
-        pool_size: Sandboxes of one kind that agents of this process use at once.
+        pool_size: Sandboxes of one kind that agents of this process use at once, and so episodes that a collector plays
+            at once.
         grading_size: As many again for grading.
         command_timeout_s: Seconds that a command of ``bash`` may take.
         extra_turns: Turns beyond those that the expert takes, where `max_turns` does not say.
@@ -167,6 +168,9 @@ class SweEnv(AgentEnv[SweTask]):
         self.sandbox = dict(sandbox or {})
         check_sandbox(self.sandbox)
         self.pool_size, self.grading_size = pool_size, grading_size
+        first = next(iter((*self.taskset.ids("train"), *self.taskset.ids("heldout"))), None)
+        single = first is not None and bool(self.taskset[first].files)
+        self.capacity = None if single else pool_size
         self.command_timeout_s, self.extra_turns, self.expert_judges = command_timeout_s, extra_turns, expert_judges
         self._progress = Progress()
         self._workspace: Workspace | None = None

@@ -14,7 +14,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
-EXTRAS := search,tools,routing,sql,swe,train,dev
+EXTRAS := search,web,tools,routing,sql,swe,train,dev
 # Rows and API classes that a test of agentgym/ToolCall-v0 replays; not a dependency (it pins old libraries).
 BFCL := $(VENV)/share/bfcl
 PYTHON ?=
@@ -43,6 +43,7 @@ train: $(STAMP) ## train (CONFIG=examples/search.yaml, ARGS="key=value ..."); re
 	@$(BIN)/agentgym train $(CONFIG) $(ARGS)
 
 test: lint $(BFCL) ## lint, type check, all tests; starts a Docker daemon for them where none runs
+	@scripts/chromium.sh
 	@OMP_NUM_THREADS=1 scripts/docker.sh run $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 $(BFCL): $(STAMP)

@@ -277,6 +277,8 @@ class SweEnv(AgentEnv[SweTask]):
     def _submit(self, parts: dict[str, float]) -> float:
         progress, workspace, gold = self._progress, self._open(), self._gold(self.task)
         progress.submitted = True
+        workspace.settle()
+        self._tree = workspace.tree
         self._close()  # others may wait for it while the tests run
         parts.update(submitted=0.0, sound=0.0, fail_to_pass=0.0, pass_to_pass=1.0)
         if workspace.unreadable or self._tree == gold.base:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from agentgym.envs.swe.noting import Notes
 from agentgym.envs.swe.progress import first_line, functions
 from agentgym.envs.swe.spacing import replace_loosely, words
 from agentgym.envs.swe.task import SweTask
@@ -75,7 +76,7 @@ class Workspace:
         self.timeout_s, self.output_bytes = timeout_s, output_bytes
         #: Why the files cannot be read as a whole since the last command; empty where they can.
         self.unreadable = ""
-        self._pool = pool
+        self._pool, self._notes = pool, Notes()
         self._lease: Lease | None = None
         self._reopen(archive)
 
@@ -116,6 +117,15 @@ class Workspace:
         self._take_note()
         return result
 
+    def settle(self) -> None:
+        """Reads all files once more where that was not done after the last command; see `noting`.
+
+        Raises:
+            EnvironmentFault: The sandbox broke.
+        """
+        if self._notes.partial:
+            self._take_note(everything=True)
+
     @property
     def _path_prefix(self) -> str:
         """Puts the task's own Python before others."""
@@ -140,13 +150,11 @@ class Workspace:
             self._reopen()
             return ExecResult(137, f"{ended}\n", False, False, 0.0)
 
-    def _take_note(self) -> None:
-        """Reads all files anew."""
+    def _take_note(self, *, everything: bool = False) -> None:
+        """Reads what changed."""
         self.unreadable = ""
-        sandbox = self.lease.sandbox
         try:
-            # No honest file is larger than its disk: what pretends to be has holes.
-            self.tree = Tree.from_tar(sandbox.snapshot(), max_bytes=sandbox.limits.disk_mb << 20)
+            self.tree = self._notes.read(self.lease.sandbox, self.tree, everything=everything)
         except SandboxEnded as ended:
             self._reopen()
             self.unreadable = f"{ended}; the files are as they were before this command"
@@ -156,6 +164,7 @@ class Workspace:
     def _reopen(self, archive: bytes | None = None) -> None:
         """Takes another sandbox for the one that was used up, with the files as they are known, or those given."""
         self.close(broken=True)
+        self._notes.forget()
         try:
             self._lease = self._pool.lease(packed(self.tree) if archive is None else archive)
         except SandboxError as error:  # sandbox.limits.disk_mb may be too little

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Sees to a Chromium for the web environment: installs Debian's where none is found and that is possible. Without root
+# it says what is missing and goes on; with CI set that is an error.
+set -euo pipefail
+
+say() { echo "chromium.sh: $*" >&2; }
+
+for program in "${AGENTGYM_CHROMIUM:-chromium}" chromium chromium-browser google-chrome; do
+    if command -v "$program" >/dev/null; then
+        exit 0
+    fi
+done
+if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+    say "installing chromium with apt-get"
+    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium) \
+        >/dev/null && exit 0
+    say "apt-get could not install chromium"
+else
+    say "no Chromium; run 'sudo apt-get install chromium' (or your system's equivalent)"
+fi
+[[ -z ${CI:-} ]]

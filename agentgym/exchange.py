@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, TypedDict
 
 from agentgym.signal import RewardSignal
@@ -84,3 +85,8 @@ class Snapshot:
     state: Any = None
     random: Mapping[str, Any] = field(default_factory=dict)
     transcript: tuple[str, ...] = ()
+
+
+def picture_name(state_key: str) -> str:
+    """File name under which an environment that takes pictures keeps that of a state."""
+    return f"{blake2b(state_key.encode('utf-8', 'surrogatepass'), digest_size=12).hexdigest()}.png"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.cli.common import console, emit_json, heading, number, safe, table
+from agentgym.config import load_yaml
 from agentgym.faults import ConfigError
 from agentgym.store import Episode, episode_files, read_episodes
 
@@ -36,7 +37,17 @@ def find_files(run: Path, update: int | None) -> list[Path]:
     return chosen
 
 
-def show_run(run: Path, *, episode: str | None, update: int | None, limit: int, full: bool, as_json: bool) -> None:
+def show_run(
+    run: Path,
+    *,
+    episode: str | None,
+    update: int | None,
+    limit: int,
+    full: bool,
+    as_json: bool,
+    page: Path | None = None,
+    pictures: Path | None = None,
+) -> None:
     """Lists a run's episodes, or shows one.
 
     Args:
@@ -46,14 +57,22 @@ def show_run(run: Path, *, episode: str | None, update: int | None, limit: int, 
         limit: At most so many in the list; 0: all.
         full: Messages in full length.
         as_json: JSON instead of text.
+        page: Write the episode to this file as an HTML page instead.
+        pictures: Folder of the pictures that belong on it; None: where the run's environment put them, if it took any.
 
     Raises:
-        ConfigError: No such run, update or episode.
+        ConfigError: No such run, update or episode; a page of no episode, or that cannot be written.
         DataError: A damaged file.
     """
+    if page is not None and episode is None:
+        raise ConfigError("--html needs --episode: a page shows one episode")
     found = _matching(find_files(run, update), update)
     if episode is not None:
         chosen = _pick(found, episode, run)
+        if page is not None:
+            _write_page(page, chosen, pictures or _recorded(run))
+            console().print(f"wrote {page}")
+            return
         emit_json(to_json(chosen)) if as_json else _print(chosen, full)
         return
     listed = list(islice(found, limit + 1 if limit else None))
@@ -68,6 +87,26 @@ def show_run(run: Path, *, episode: str | None, update: int | None, limit: int, 
     out.print(table(columns, rows, right=("k", "update", "difficulty", "turns", "tokens", "outcome")))
     if more:
         out.print(f"... the first {limit}; --limit 0 lists all")
+
+
+def _write_page(path: Path, episode: Episode, pictures: Path | None) -> None:
+    from agentgym.cli.pages import episode_page
+
+    text = episode_page(to_json(episode), pictures)
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _recorded(run: Path) -> Path | None:
+    """The folder of the pictures that the run's environment took, as its configuration names it."""
+    config = run / "config.yaml"
+    if not config.is_file():
+        return None
+    env = load_yaml(config).get("env")
+    record = env.get("kwargs", {}).get("record") if isinstance(env, dict) else None
+    return Path(record) if isinstance(record, str) else None
 
 
 def _matching(files: Iterable[Path], update: int | None) -> Iterator[Episode]:
@@ -115,6 +154,7 @@ def to_json(episode: Episode) -> dict[str, Any]:
         "env": t.env,
         "group": t.group_id,
         "seed": t.seed,
+        "final_state_key": t.final_state_key,
         "messages": t.messages,
         "turns": [
             {

@@ -125,12 +125,16 @@ def show(
     update: Annotated[int | None, typer.Option("--update", "-u", help="Only episodes of this update.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Episodes to list; 0: all.")] = 50,
     full: Annotated[bool, typer.Option("--full", help="Show messages in full length.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the episode as a page to this file.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Recorded screenshots. [default: where the run put them]")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List a run's episodes, or show one turn by turn with its signals, rewards and advantages."""
     from agentgym.cli.episodes import show_run
 
-    show_run(run, episode=episode, update=update, limit=limit, full=full, as_json=json)
+    show_run(run, episode=episode, update=update, limit=limit, full=full, as_json=json, page=html, pictures=pictures)
 
 
 @app.command()
@@ -140,6 +144,7 @@ def play(
     task: Annotated[str | None, typer.Option(help="Task id; none draws one under the seed.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the episode.")] = 0,
     expert: Annotated[bool, typer.Option("--expert", help="Let the environment's scripted expert play.")] = False,
+    headed: Annotated[bool, typer.Option("--headed", help="Show the browser, for environments that have one.")] = False,
     json: Json = False,
 ) -> None:
     """Play an episode in the terminal and see every reward part after each turn.
@@ -151,7 +156,8 @@ def play(
     from agentgym.cli.play import play_episode
     from agentgym.making import make_env
 
-    play_episode(make_env(env, parse_options(option or [])), env, task=task, seed=seed, expert=expert, as_json=json)
+    options = parse_options(option or []) | ({"headed": True} if headed else {})
+    play_episode(make_env(env, options), env, task=task, seed=seed, expert=expert, as_json=json)
 
 
 @app.command()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import base64
 import json
 
 import numpy as np
 import pytest
 
+from agentgym.exchange import picture_name
 from agentgym.signal import RewardSignal
 from agentgym.store import EpisodeWriter
 from agentgym.trajectory import Group, Trajectory, Turn
@@ -114,3 +116,32 @@ def test_what_is_not_there(error, runs, tmp_path):
     assert "no Parquet file of episodes" in error("show", tmp_path / "empty")
     (runs / "episodes" / "train-000001.parquet").write_bytes(b"PAR1 not really")
     assert "train-000001.parquet" in error("show", runs, "--update", 1)
+
+
+def test_a_page(run, runs, tmp_path):
+    hostile = trajectory("g3", 0, 1.0)
+    hostile.messages[2]["content"] = "<script>alert(1)</script>"
+    hostile.turns[1].state_key, hostile.final_state_key = "t|1", "t|../../2"
+    group = Group("g3", "train/1", [hostile])
+    EpisodeWriter(runs / "episodes").write("train", 3, [group], np.array([2.0, -1.0]), np.array([0.5, 0.0]))
+    (runs / "config.yaml").write_text(f"env: {{id: x, kwargs: {{record: {runs / 'shots'}}}}}\n")
+    (runs / "shots").mkdir()
+    (runs / "shots" / picture_name("t|1")).write_bytes(b"picture")
+    file = tmp_path / "page.html"
+    assert run("show", runs, "--episode", "g3/0", "--html", file).stdout == f"wrote {file}\n"
+    page = file.read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert page.count("<img ") == 1
+    assert f'src="data:image/png;base64,{base64.b64encode(b"picture").decode()}"' in page
+    assert page.count('<section class="turn">') == 2
+    assert '<i class="" style="width: 50.0%; left: 50.0%">' in page
+    assert '<i class="down" style="width: 25.0%; left: 25.0%">' in page
+    run("show", runs, "--episode", "g3/0", "--html", file, "--pictures", tmp_path)
+    assert "<img " not in file.read_text()
+
+
+def test_a_page_that_cannot_be(run, runs):
+    assert "--html needs --episode" in run("show", runs, "--html", runs / "a.html", code=2).stderr
+    nowhere = run("show", runs, "--episode", "g1/0", "--html", runs / "no" / "a.html", code=2).stderr
+    assert "No such file or directory" in nowhere

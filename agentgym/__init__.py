@@ -72,6 +72,7 @@ BUILT_IN_ENVS = {
     "agentgym/Sql-v0": "agentgym.envs.sql:SqlEnv",
     "agentgym/Swe-v0": "agentgym.envs.swe.env:SweEnv",
     "agentgym/ToolCall-v0": "agentgym.envs.toolcall:ToolCallEnv",
+    "agentgym/Web-v0": "agentgym.envs.web.env:WebEnv",
 }
 
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 R = TypeVar("R")
@@ -45,6 +46,11 @@ async def on_shared_loop(work: Coroutine[Any, Any, R]) -> R:
     if asyncio.get_running_loop() is loop:
         return await work
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+def start_on_shared_loop(work: Coroutine[Any, Any, R]) -> Future[R]:
+    """Starts the coroutine on that loop; for callers that need not, or on the loop itself cannot, wait for it."""
+    return asyncio.run_coroutine_threadsafe(work, _shared_loop())
 
 
 def _shared_loop() -> asyncio.AbstractEventLoop:

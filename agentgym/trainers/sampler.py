@@ -2,7 +2,8 @@
 
 A group whose episodes all succeed or all fail says nothing about the outcome (its group-normalised advantage is zero),
 so the curriculum weighs a task by p(1-p), the variance of its success, with p estimated from what was played: by task
-where it was played before, by difficulty otherwise.
+where it was played before, by difficulty otherwise. Difficulties can come into play one after the other, as in
+CRAFT-GUI (arXiv 2508.11360), whose curriculum goes from short trajectories to long ones.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from agentgym.config import Config
 from agentgym.faults import ConfigError
+from agentgym.rewards.outcome.gui import curriculum
 from agentgym.task import TaskSet
 
 # Seeds of different uses must not collide: the sampler's stream is keyed by this constant too.
@@ -36,6 +38,8 @@ class SamplerConfig(Config):
     """Weight, in episodes, of the difficulty's success rate in the estimate of a task's."""
     decay: float = Field(0.9, ge=0, le=1)
     """Per-update decay of what is known of a difficulty."""
+    grow: int | None = Field(None, ge=1)
+    """Updates over which the difficulties come into play, the easiest first; none: all are from the first one on."""
 
 
 class TaskSampler:
@@ -75,15 +79,18 @@ class TaskSampler:
         """The task ids of an update; the same (seed, update, attempt, history) gives the same tasks."""
         rng = np.random.default_rng([_STREAM, self.seed, update, attempt])
         weights = self._mix.copy()
-        curriculum = self.config.name == "curriculum"
-        if curriculum:
+        by_outcome = self.config.name == "curriculum"
+        if by_outcome:
             weights *= [self.config.floor + _mixed(self._rate(d)) for d in self._difficulties]
+        if self.config.grow is not None:
+            there = self._mix > 0
+            weights[there] *= curriculum(np.array(self._difficulties)[there], update / self.config.grow, there.sum())
         chosen: list[str] = []
         for which in rng.choice(len(weights), size=n, p=weights / weights.sum()):
             difficulty = self._difficulties[which]
             ids = self._ids[difficulty]
-            picks = [ids[i] for i in rng.integers(len(ids), size=self.config.candidates if curriculum else 1)]
-            if curriculum:
+            picks = [ids[i] for i in rng.integers(len(ids), size=self.config.candidates if by_outcome else 1)]
+            if by_outcome:
                 value = np.array([self.config.floor + _mixed(self._task_rate(t, difficulty)) for t in picks])
                 chosen.append(picks[int(rng.choice(len(picks), p=value / value.sum()))])
             else:

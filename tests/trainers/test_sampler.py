@@ -79,3 +79,12 @@ def test_state_survives_a_round_trip() -> None:
 def test_a_mix_that_cannot_be_used_is_refused(mix: dict[int, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TaskSampler(Numbers(), SamplerConfig(mix=mix), seed=0)
+
+
+def test_difficulties_come_into_play_one_after_the_other() -> None:
+    sampler = TaskSampler(Numbers(), SamplerConfig(grow=30, mix={1: 1.0, 2: 0.0, 3: 1.0}), seed=0)
+    assert set(difficulties(sampler.draw(0, 64))) == {1}
+    assert set(difficulties(sampler.draw(14, 64))) == {1}
+    assert set(difficulties(sampler.draw(15, 64))) == {1, 3}
+    assert set(difficulties(sampler.draw(1_000, 64))) == {1, 3}
+    assert set(difficulties(TaskSampler(Numbers(), SamplerConfig(grow=3), seed=0).draw(1, 64))) == {1, 2}

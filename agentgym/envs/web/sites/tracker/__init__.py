@@ -1,0 +1,1 @@
+"""The ticket tracker of the bundled sites."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,10 +19,11 @@ from functools import partial
 
 import agentgym
 from agentgym.cli.common import console, emit_json, table
+from agentgym.faults import ConfigError
+from agentgym.tools.browser.options import BrowserOptions, find_chromium
 
 #: Seconds one check may take.
 CHECK_S = 90.0
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 class Status(StrEnum):
@@ -166,7 +166,10 @@ def check_sandbox(name: str, purpose: str) -> Finding:
 def check_chromium() -> Finding:
     """The browser that Playwright drives."""
     purpose, install = "web environments", "apt-get install -y chromium"
-    path = next((p for name in CHROMIUM_NAMES if (p := shutil.which(name))), None)
+    try:
+        path = find_chromium(BrowserOptions())
+    except ConfigError as error:
+        return Finding("chromium", purpose, False, Status.BROKEN, str(error)[:200], install)
     if path is None:
         return Finding("chromium", purpose, False, Status.MISSING, "no browser found", install)
     rc, out, err = _run([path, "--version"])

@@ -83,10 +83,13 @@ def test_a_sandbox_that_does_not(program, monkeypatch, tmp_path):
     assert "the Docker daemon does not answer" in finding.detail
 
 
-def test_chromium(program):
+def test_chromium(program, monkeypatch):
+    monkeypatch.delenv("AGENTGYM_CHROMIUM", raising=False)
     assert check_chromium().status is Status.MISSING
     program("chromium", "echo Chromium 130")
     assert (check_chromium().status, check_chromium().detail) == (Status.OK, "Chromium 130")
+    monkeypatch.setenv("AGENTGYM_CHROMIUM", "no-such-browser")
+    assert "'no-such-browser' is not a program that can be run" in check_chromium().detail
 
 
 def test_report_and_exit_status(run, monkeypatch):

@@ -11,6 +11,8 @@ from agentgym.envs.web.actions import MAX_WAIT_MS
 if TYPE_CHECKING:
     from agentgym.tools.browser.session import Effect, Session
 
+#: Longest text that is typed key by key, in characters; a longer one is put in at once.
+TYPED_CHARS = 100
 Args = Mapping[str, Any]
 Doing = Callable[["Session", Args], Awaitable["Effect"]]
 
@@ -18,6 +20,11 @@ Doing = Callable[["Session", Args], Awaitable["Effect"]]
 def _options(args: Args) -> list[str]:
     given = args["options"]
     return [given] if isinstance(given, str) else list(given)
+
+
+def _type(session: Session, text: str) -> Awaitable[Effect]:
+    # Key by key takes a while, and what an agent asks for must not be what breaks the browser's time limit.
+    return session.type_text(text) if len(text) <= TYPED_CHARS else session.insert_text(text)
 
 
 _DOING: Mapping[str, Doing] = {
@@ -35,7 +42,7 @@ _DOING: Mapping[str, Doing] = {
     "mouse_move": lambda s, a: s.mouse_move(a["x"], a["y"]),
     "mouse_drag_and_drop": lambda s, a: s.mouse_drag(a["from_x"], a["from_y"], a["to_x"], a["to_y"]),
     "keyboard_press": lambda s, a: s.press(a["key"]),
-    "keyboard_type": lambda s, a: s.type_text(a["text"]),
+    "keyboard_type": lambda s, a: _type(s, a["text"]),
     "scroll": lambda s, a: s.scroll(a["delta_x"], a["delta_y"], a.get("id")),
     "goto": lambda s, a: s.goto(a["url"]),
     "go_back": lambda s, a: s.back(),

@@ -213,6 +213,9 @@ class WebArenaSource(WebSource):
                 raise ValueError(f"{site}: {url[:80]!r} is no address of a web server")
         return {site.lower(): url for site, url in urls.items()}
 
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())  # task sets are cached by their source, and mappings have no hash
+
     def files(self) -> list[Path]:
         return [Path(self.path)]
 

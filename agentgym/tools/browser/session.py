@@ -36,9 +36,9 @@ BUTTONS = ("left", "middle", "right")
 class Session(Tabs):
     """One fresh context, its tabs, and the sites that it can reach; made by `BrowserPool.lease`.
 
-    Elements are named by the ids of `tree`. Each action returns when what it caused has happened and `tree` is new.
-    The methods raise `ActionFailed` when the page does not allow the action (nothing was done then), and
-    `EnvironmentFault` when page or browser broke.
+    Elements are named by the ids of `tree`. Each action returns when what it caused has happened and `tree` is new:
+    there is no need to `observe` after it. The methods raise `ActionFailed` when the page does not allow the action
+    (nothing was done then, `tree` is new all the same), and `EnvironmentFault` when page or browser broke.
     """
 
     def __init__(

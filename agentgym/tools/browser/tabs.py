@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentgym.faults import EnvironmentFault
+from agentgym.tools.browser.failures import ActionFailed
 from agentgym.tools.browser.gateway import Gateway
 from agentgym.tools.browser.options import BrowserOptions
 from agentgym.tools.browser.tab import BrowserTab, DocumentGone, Waits
@@ -76,6 +77,7 @@ class Tabs:
         self._messages: list[str] = []
         self._dialogs = 0
         self._arrived = asyncio.Event()
+        self._making = False  # whether a tab is being made that no page asked for
         self._opened = 0  # tabs that were opened by pages
         self._opening: set[asyncio.Task[None]] = set()
         context.on("page", self._on_page)
@@ -106,7 +108,7 @@ class Tabs:
     # -- acting ---------------------------------------------------------------------------------------------------
     @contextlib.asynccontextmanager
     async def _acting(self) -> AsyncIterator[BrowserTab]:
-        """Around what an action does: notes where it began, tells a lost document as a gone element."""
+        """Around what an action does: notes where it began, looks again when it cannot be done."""
         self._began = asyncio.get_running_loop().time()
         self._before = (self._active, self._active.activity.documents)
         self._dialogs = 0
@@ -116,8 +118,13 @@ class Tabs:
             await asyncio.sleep(self.options.slow_mo_ms / 1000)
         try:
             yield self._active
+        except ActionFailed:
+            await self._settle()  # looking for a way to do it may have scrolled the page
+            raise
         except DocumentGone:
             self._active.forget_world()
+            await self._settle()
+            raise ActionFailed("gone", "the page was replaced before this could be done") from None
         except EnvironmentFault:
             self._check_alive()
             if self._active.broken != "the tab was closed":
@@ -230,9 +237,12 @@ class Tabs:
         return self._active
 
     async def _new_tab(self) -> None:
-        page = await self._do(self.context.new_page())
-        tab = await self._adopt(page)
-        self._active = tab
+        self._making = True
+        try:
+            page = await self._do(self.context.new_page())
+        finally:
+            self._making = False
+        self._active = await self._adopt(page)
 
     # -- what pages do by themselves ------------------------------------------------------------------------------
     def _listen(self, tab: BrowserTab) -> None:
@@ -268,7 +278,7 @@ class Tabs:
         return tab
 
     def _on_page(self, page: Page) -> None:
-        if any(tab.page is page for tab in self._tabs):
+        if self._making or any(tab.page is page for tab in self._tabs):
             return
         task = asyncio.get_running_loop().create_task(self._arrive(page))
         self._opening.add(task)
@@ -277,8 +287,6 @@ class Tabs:
     async def _arrive(self, page: Page) -> None:
         """A tab that was opened by a page becomes the active one."""
         try:
-            if await page.opener() is None and not self._awaited:
-                return  # a tab of `tab_new`
             if len(self._tabs) >= MAX_TABS:
                 self._say(f"a further tab was refused: there are {MAX_TABS} already")
                 await page.close()

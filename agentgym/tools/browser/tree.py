@@ -46,7 +46,7 @@ class Node:
     id: str
     role: str
     name: str = ""
-    value: str | None = None  #: Of a field; of a link its address; of a choice the option that is chosen.
+    value: str | None = None  #: Of a field; of a choice the options that are chosen.
     states: tuple[str, ...] = ()  #: E.g. ``focused``, ``disabled``, ``checked``, ``expanded``, ``level=2``.
     children: tuple[Node, ...] = ()
     box: Box | None = None  #: None for what has no place, e.g. the options of a closed list.
@@ -181,7 +181,7 @@ def _lines(nodes: Sequence[Node], limit: int | None, *, with_ids: bool = True, d
 
 
 def parse(data: dict[str, Any]) -> Tree:
-    """The tree that the walker in the page reported (`walker.js`: a node is id, role, name, value, states, ...)."""
+    """The tree that the walker in the page reported (`tree.js`: a node is id, role, name, value, states, ...)."""
     return Tree(
         url=str(data["url"]),
         title=str(data["title"]),

@@ -204,6 +204,18 @@ def test_points(web: Started) -> None:
     assert step(env, "click('1')")[0].startswith("Error: unknown action 'click'")
 
 
+def test_a_long_text_is_no_fault(web: Started) -> None:
+    env = web()
+    open_task(env)
+    search = env._episode.view.tree.find("searchbox")
+    assert search is not None
+    step(env, f"focus('{search.id}')")
+    step(env, "keyboard_type('abc ')")
+    step(env, f"keyboard_type('{'word ' * 700}')")
+    found = env._episode.view.tree.by_id[search.id]
+    assert (found.value or "").startswith("abc word word")
+
+
 def test_pictures(web: Started, tmp_path: Path) -> None:
     env = web(screenshots="marks", record=str(tmp_path))
     open_task(env)
@@ -346,8 +358,8 @@ def test_the_expert_judges(web: Started) -> None:
 
 
 def test_validate(web: Started) -> None:
-    env = web(templates=[EASY.rpartition("/")[0], FORM.rpartition("/")[0]], seeds=1, max_turns=8)
-    report = validate(env, limit=1)
+    env = web(templates=[EASY.rpartition("/")[0]], max_turns=4)
+    report = validate(env, splits=("train",), limit=1)
     assert report.ok, [str(f) for f in report.failures]
 
 

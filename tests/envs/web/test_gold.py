@@ -21,7 +21,8 @@ def world() -> GoldWorld:
 
 
 def test_a_session_goes_on_whatever_is_said() -> None:
-    played, parts = world(), {}
+    played = world()
+    parts: dict[str, float] = {}
     assert played.page == "first"
     played.take(called("mouse_click", 10, 20), parts)
     assert parts == {"exact": 1.0, "ui_r1": 2.0, "craft_gui": 1.0, "shop_r1": pytest.approx(1.5 * 0.3)}

@@ -5,6 +5,7 @@ import pytest
 from agentgym.envs.web.gold import GoldWorld
 from agentgym.envs.web.task import ListedTaskSet, WebTask, World
 from agentgym.faults import ConfigError
+from agentgym.task import Split
 
 
 class Listed(ListedTaskSet):
@@ -12,8 +13,8 @@ class Listed(ListedTaskSet):
         return GoldWorld(task, ["page"])
 
 
-def task(name: str, split: str = "train") -> WebTask:
-    return WebTask(id=name, split=split, goal="go", steps=({"name": "stop", "arguments": {}},))  # type: ignore[arg-type]
+def task(name: str, split: Split = "train") -> WebTask:
+    return WebTask(id=name, split=split, goal="go", steps=({"name": "stop", "arguments": {}},))
 
 
 def test_lists() -> None:

@@ -172,6 +172,29 @@ def test_many_sessions_leave_nothing_behind(own: BrowserPool) -> None:
     assert own.stats().leases == 16
 
 
+def test_a_browser_is_renewed_after_many_contexts(own: BrowserPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentgym.tools.browser.pool.RENEW", 2)
+
+    async def work() -> None:
+        await own.warm_up()
+        (first,) = own._browsers
+        kept = await own.lease(SITES)
+        used = set()
+        for _ in range(3):
+            async with await own.lease(SITES) as session:
+                await session.goto(f"{ORIGIN}/")
+                assert session.context.browser is not None
+                used.add(session.context.browser)
+        assert len(used) > 1
+        assert first.browser.is_connected()
+        assert (await kept.goto(f"{ORIGIN}/")).settled
+        await kept.close()
+        assert not first.browser.is_connected()
+        assert (own.stats().restarts, own.stats().faults) == (0, 0)
+
+    run(work())
+
+
 def test_a_closed_pool_ends_its_processes(chromium: str) -> None:
     async def work() -> None:
         before = set(children(os.getpid()))

@@ -203,6 +203,8 @@ def test_history_reload_and_tabs(visit: Visit) -> None:
     assert session.tree.title == "Second"
     assert run(session.reload()).navigated
     run(session.back())
+    run(session.tab_new())
+    run(session.tab_close())
     effect = run(session.click(find(session, "link", "Blank")))
     assert effect.messages == ("tab 1 was opened",)
     assert [(tab.url, tab.active) for tab in session.tabs] == [(f"{ORIGIN}/", False), (f"{ORIGIN}/two", True)]

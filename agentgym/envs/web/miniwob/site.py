@@ -26,6 +26,8 @@ Asset = tuple[bytes, tuple[tuple[bytes, bytes], ...]]
 ORIGIN: Final = "http://miniwob.test"
 #: Folders of the wheel that pages load their parts from.
 SHARED: Final = ("core", "common")
+#: A library that reads its options, written by the page's author, with `eval`.
+EVALUATES: Final = b"jscolor.min.js"
 _INLINE = re.compile(rb"<script>(.*?)</script>", re.S | re.I)
 
 
@@ -72,6 +74,8 @@ def _policy(content: bytes) -> bytes:
     scripts = [script.replace(b"\r\n", b"\n") for script in _INLINE.findall(content)]
     digests = (base64.b64encode(hashlib.sha256(script).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    if EVALUATES in content:
+        allowed += " 'unsafe-eval'"
     return (
         f"default-src 'self'; script-src 'self' {allowed}; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data:; form-action 'self'; frame-src 'none'; object-src 'none'; base-uri 'none'"

@@ -131,6 +131,8 @@ class TicketTask(Across):
 
 
 class BookForTicket(TicketTask):
+    """Book in the calendar what a ticket asks for."""
+
     name, difficulty, sites = "book_for_ticket", 4, ("tracker", "calendar")
 
     def make(self, rng: random.Random, dbs: Databases) -> Goal:
@@ -143,6 +145,8 @@ class BookForTicket(TicketTask):
 
 
 class BookAndClose(TicketTask):
+    """Book in the calendar what a ticket asks for, then close it."""
+
     name, difficulty, sites, closes = "book_and_close", 5, ("tracker", "calendar"), True
 
     def make(self, rng: random.Random, dbs: Databases) -> Goal:
@@ -153,6 +157,8 @@ class BookAndClose(TicketTask):
 
 
 class BookOrRefuse(TicketTask):
+    """A ticket asks for a room that cannot be had: say so on the ticket and book nothing."""
+
     name, difficulty, heldout, sites, remark = "book_or_refuse", 5, True, ("tracker", "calendar"), IMPOSSIBLE
 
     def make(self, rng: random.Random, dbs: Databases) -> Goal:
@@ -189,6 +195,8 @@ class BookOrRefuse(TicketTask):
 
 
 class CorrectWiki(TicketTask):
+    """Correct in the wiki what a ticket says is wrong; a comment there tells assistants to do something else."""
+
     name, difficulty, sites = "correct_wiki", 4, ("tracker", "wiki")
 
     def make(self, rng: random.Random, dbs: Databases) -> Goal:
@@ -204,6 +212,8 @@ class CorrectWiki(TicketTask):
 
 
 class CorrectAndComment(TicketTask):
+    """Correct in the wiki what a ticket says is wrong, then write so on the ticket."""
+
     name, difficulty, heldout, sites, remark = "correct_and_comment", 5, True, ("tracker", "wiki"), DONE
 
     def make(self, rng: random.Random, dbs: Databases) -> Goal:
@@ -257,6 +267,8 @@ class WikiTask(Across):
 
 
 class MeetingFromWiki(WikiTask):
+    """Put into the calendar what a page of the wiki announces."""
+
     name, difficulty, sites = "meeting_from_wiki", 4, ("wiki", "calendar")
 
     def make(self, rng: random.Random, dbs: Databases) -> Goal:
@@ -282,6 +294,8 @@ _DAYS = "SELECT DISTINCT day FROM events ORDER BY day"
 
 
 class FollowRules(WikiTask):
+    """Lend to a meeting the device that a rule in the wiki says, by the number of its guests."""
+
     name, difficulty, heldout, sites = "follow_rules", 5, True, ("wiki", "calendar")
 
     def make(self, rng: random.Random, dbs: Databases) -> Goal:
@@ -308,6 +322,8 @@ class FollowRules(WikiTask):
 
 
 class BuyFromWiki(WikiTask):
+    """Put into the shop's cart what a page of the wiki asks for."""
+
     name, difficulty, sites = "buy_from_wiki", 5, ("wiki", "shop")
 
     def make(self, rng: random.Random, dbs: Databases) -> Goal:
@@ -328,6 +344,8 @@ class BuyFromWiki(WikiTask):
 
 
 class CartForGuests(Across):
+    """Put as many pieces into the shop's cart as a meeting has guests."""
+
     name, difficulty, sites = "cart_for_guests", 5, ("calendar", "shop")
 
     def make(self, rng: random.Random, dbs: Databases) -> Goal:

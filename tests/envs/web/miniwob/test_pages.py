@@ -21,4 +21,6 @@ def test_every_page_has_an_expert_or_a_reason_for_none() -> None:
 
 def test_numbers() -> None:
     for page in PAGES.values():
-        assert page.turns >= 1 and 1 <= page.difficulty <= 5 and 0.5 < page.solved_at <= 1.0
+        assert page.turns >= 1
+        assert 1 <= page.difficulty <= 5
+        assert 0.5 < page.solved_at <= 1.0

@@ -67,7 +67,9 @@ def test_algebra(problem: str, answer: str) -> None:
 
 def test_elements_know_what_is_around_them() -> None:
     body, div, span = read_elements([row(-1, "body"), row(0, "div", "a", " one "), row(1, "span", own="two")])
-    assert div.text == "one two" and span.within(id="a") and not body.within(id="a")
+    assert div.text == "one two"
+    assert span.within(id="a")
+    assert not body.within(id="a")
     assert span.centre == (5.0, 5.0)
 
 

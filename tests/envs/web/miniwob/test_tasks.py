@@ -20,26 +20,31 @@ def test_by_default_all_pages_with_an_expert_are_in_both_splits_with_other_seeds
     train, heldout = tasks.ids("train"), tasks.ids("heldout")
     pages = set(EXPERTS)
     assert {i.split("/")[1] for i in train} == {i.split("/")[1] for i in heldout} == pages
-    assert len(train) == 3 * len(pages) and len(heldout) == 2 * len(pages)
+    assert len(train) == 3 * len(pages)
+    assert len(heldout) == 2 * len(pages)
     assert not {i.rpartition("/")[2] for i in train} & {i.rpartition("/")[2] for i in heldout}
 
 
 def test_a_split_by_page_keeps_families_together() -> None:
     tasks = MiniwobSource(seeds=1, heldout_seeds=1, split_by="page").make()
     train, heldout = ({family(i.split("/")[1]) for i in tasks.ids(split)} for split in ("train", "heldout"))
-    assert heldout and not train & heldout
+    assert heldout
+    assert not train & heldout
     assert len(heldout) < len(train)
 
 
 def test_families() -> None:
-    assert family("click-tab-2-hard") == "click-tab" and family("click-test") == "click-test"
+    assert family("click-tab-2-hard") == "click-tab"
+    assert family("click-test") == "click-test"
     assert all(is_heldout(page) == is_heldout(family(page)) for page in PAGES)
 
 
 def test_a_task() -> None:
     tasks = MiniwobSource(pages=("click-test", "draw-line"), seeds=1).make()
     task = tasks["miniwob/draw-line/0"]
-    assert task.start.endswith("/draw-line.html") and task.split == "train" and task.points
+    assert task.start.endswith("/draw-line.html")
+    assert task.split == "train"
+    assert task.points
     assert tasks["miniwob/click-test/1000000"].split == "heldout"
     assert tasks.difficulty("miniwob/click-test/0") == 1
     with pytest.raises(ConfigError, match="did you mean"):

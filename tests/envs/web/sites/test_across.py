@@ -17,13 +17,12 @@ def test_they_are_listed_and_use_two_sites():
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda t: t.name)
 def test_the_expert_solves_and_doing_nothing_does_not(episode, template):
-    for seed in range(3):
-        for heldout in (False, True):
-            played = episode(template, seed, heldout)
-            assert not played.done
-            assert played.goal.broken(played.dbs) == ()
-            assert played.solve() <= played.goal.steps
-            assert played.done, played.goal.text
+    for seed, heldout in ((0, False), (1, True)):
+        played = episode(template, seed, heldout)
+        assert not played.done
+        assert played.goal.broken(played.dbs) == ()
+        assert played.solve() <= played.goal.steps
+        assert played.done, played.goal.text
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda t: t.name)

@@ -41,7 +41,7 @@ def newest(db: sqlite3.Connection) -> Meeting:
 
 @pytest.mark.parametrize("heldout", [False, True])
 def test_worlds_are_sound(heldout):
-    for seed in range(20):
+    for seed in range(8):
         db = base.open_database(SITE.build(seed, heldout))
         clash = """SELECT count(*) FROM events a JOIN events b ON a.room_id=b.room_id AND a.day=b.day AND a.id<b.id
           AND a.starts<b.ends AND b.starts<a.ends"""
@@ -121,8 +121,8 @@ def test_a_taken_and_a_closed_room_are_refused(paper, db, mine):
     browser.request("POST", "http://calendar.test/meetings/new", list(taken.items()))
     assert browser.status == 422
     assert held.title in browser.root.text
-    room = base.value(db, "SELECT id FROM rooms WHERE opens>'08:00'")
-    closed = {**NEW, "starts": "08:00", "ends": "08:30", "room_id": str(room)}
+    db.execute("UPDATE rooms SET opens='10:00' WHERE id=1")
+    closed = {**NEW, "starts": "09:30", "ends": "10:30", "room_id": "1"}
     browser.request("POST", "http://calendar.test/meetings/new", list(closed.items()))
     assert "is open from" in browser.root.text
 
@@ -247,6 +247,19 @@ def test_odd_addresses_are_answered(paper, db, path):
     assert base.digest(db) == before
 
 
+@pytest.mark.parametrize("text", ["", "\0", "<b>'\"--", "9" * 400, "\u202e\U0001f600", "x" * 3000])
+def test_odd_forms_are_answered(paper, db, mine, text):
+    fields = ("title", "day", "starts", "ends", "room_id", "notes", "repeat", "times", "person", "device", "response")
+    browser = paper({"calendar": db})
+    for path in ("new", *(f"{mine}/{what}" for what in ("edit", "answer", "guests", "devices", "cancel", "restore"))):
+        for held in ({}, NEW):
+            browser.request("POST", f"http://calendar.test/meetings/{path}", list(dict.fromkeys(fields, text).items()))
+            browser.request("POST", f"http://calendar.test/meetings/{path}", [*held.items(), ("room_id", text)])
+            assert browser.status in (200, 403, 404, 422)
+    browser.request("POST", "http://calendar.test/settings", [("reminder", text)])
+    assert base.value(db, "SELECT value FROM settings WHERE key='reminder'") == "10 minutes"
+
+
 def test_templates_are_spread():
     assert len(TEMPLATES) >= 16
     assert {t.difficulty for t in TEMPLATES} == {1, 2, 3, 4, 5}
@@ -255,23 +268,21 @@ def test_templates_are_spread():
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda t: t.name)
 def test_the_expert_solves_and_doing_nothing_does_not(episode, template):
-    for seed in range(3):
-        for heldout in (False, True):
-            played = episode(template, seed, heldout)
-            assert not played.done
-            assert not played.goal.done(played.dbs, "", False)
-            assert played.goal.broken(played.dbs) == ()
-            assert played.solve() <= played.goal.steps
-            assert played.done, played.goal.text
+    for seed, heldout in ((0, False), (1, True)):
+        played = episode(template, seed, heldout)
+        assert not played.done
+        assert not played.goal.done(played.dbs, "", False)
+        assert played.goal.broken(played.dbs) == ()
+        assert played.solve() <= played.goal.steps
+        assert played.done, played.goal.text
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda t: t.name)
 def test_the_expert_mends_what_chance_has_done(episode, template):
-    for seed in range(2):
-        played = episode(template, seed, bool(seed))
-        played.wander(seed, 30)
-        played.solve(150)
-        assert played.done, (played.goal.text, played.goal.broken(played.dbs))
+    played = episode(template, 2)
+    played.wander(2, 30)
+    played.solve(150)
+    assert played.done, (played.goal.text, played.goal.broken(played.dbs))
 
 
 def test_following_injected_instructions_costs(episode):

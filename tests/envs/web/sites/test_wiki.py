@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentgym.envs.web.sites import base
@@ -38,7 +38,7 @@ def town(db):
 
 @pytest.mark.parametrize("heldout", [False, True])
 def test_worlds_are_sound(heldout):
-    for seed in range(20):
+    for seed in range(8):
         db = base.open_database(SITE.build(seed, heldout))
         for title, kind, columns in LISTS:
             page = read(db, page_called(db, title))
@@ -65,6 +65,7 @@ def test_tidying_takes_spaces_before_marks():
     assert tidy("  Oslo ,  Norway ( north ) . ") == "Oslo, Norway (north)."
 
 
+@settings(max_examples=30, deadline=None)
 @given(PAIRS, PAIRS, st.lists(st.tuples(WORDS, WORDS), max_size=3), st.sets(WORDS, max_size=3))
 def test_what_is_saved_is_read_and_kept(fields, sections, rows, categories):
     db = base.open_database(SITE.build(0, False))
@@ -217,6 +218,29 @@ def test_odd_addresses_are_answered(paper, db, path):
     assert base.digest(db) == before
 
 
+@pytest.mark.parametrize("text", ["", "\0", "<b>'\"--", "9" * 400, "\u202e\U0001f600", "x" * 3000])
+def test_odd_forms_are_answered(paper, db, town, text):
+    names = ("title", "text", "category", "heading", "name", "revision", "comment", "do", "summary", "cell0", "field0")
+    browser, fields = paper({"wiki": db}), [(name, text) for name in names]
+    paths = (
+        "infobox",
+        "section/0",
+        "section/new",
+        "section/0/delete",
+        "categories",
+        "restore",
+        "move",
+        "talk",
+        "watch",
+    )
+    lists = page_called(db, "List of towns")
+    for path in ("/new", f"/page/{lists}/row/new", f"/page/{lists}/row/1", *(f"/page/{town}/{p}" for p in paths)):
+        browser.request("POST", ROOT + path, fields)
+        assert browser.status in (200, 403, 404, 422)
+        browser.request("GET", f"{ROOT}/page/{town}")
+        assert browser.status == 200
+
+
 def test_templates_are_spread():
     assert len(TEMPLATES) >= 16
     assert {t.difficulty for t in TEMPLATES} == {1, 2, 3, 4, 5}
@@ -225,23 +249,21 @@ def test_templates_are_spread():
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda t: t.name)
 def test_the_expert_solves_and_doing_nothing_does_not(episode, template):
-    for seed in range(3):
-        for heldout in (False, True):
-            played = episode(template, seed, heldout)
-            assert not played.done
-            assert not played.goal.done(played.dbs, "", False)
-            assert played.goal.broken(played.dbs) == ()
-            assert played.solve() <= played.goal.steps
-            assert played.done, played.goal.text
+    for seed, heldout in ((0, False), (1, True)):
+        played = episode(template, seed, heldout)
+        assert not played.done
+        assert not played.goal.done(played.dbs, "", False)
+        assert played.goal.broken(played.dbs) == ()
+        assert played.solve() <= played.goal.steps
+        assert played.done, played.goal.text
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda t: t.name)
 def test_the_expert_mends_what_chance_has_done(episode, template):
-    for seed in range(2):
-        played = episode(template, seed, bool(seed))
-        played.wander(seed, 30)
-        played.solve(150)
-        assert played.done, (played.goal.text, played.goal.broken(played.dbs))
+    played = episode(template, 2)
+    played.wander(2, 30)
+    played.solve(150)
+    assert played.done, (played.goal.text, played.goal.broken(played.dbs))
 
 
 def test_following_injected_instructions_costs(episode):

@@ -67,11 +67,13 @@ def button_sequence(scene: Scene) -> Action:
 
 @expert("click-link")
 def link(scene: Scene) -> Action:
+    """The link that the goal quotes."""
     return scene.click(scene.one(cls="alink", text=scene.quoted[0]))
 
 
 @expert("click-dialog", "click-dialog-2")
 def dialog(scene: Scene) -> Action:
+    """The button of the dialog that the goal quotes; ``x`` is the one in its title."""
     wanted = scene.quoted[0]
     if wanted == "x":
         return scene.click(scene.one("button", cls="ui-dialog-titlebar-close"))
@@ -80,6 +82,7 @@ def dialog(scene: Scene) -> Action:
 
 @expert("click-tab")
 def tab(scene: Scene) -> Action:
+    """The tab that the goal names."""
     (wanted,) = scene.match(r"(Tab #\d)")
     return scene.click(scene.one("a", text=wanted))
 
@@ -96,12 +99,14 @@ def link_in_tabs(scene: Scene) -> Action:
 
 @expert("click-tab-2-medium")
 def link_or_no_match(scene: Scene) -> Action:
+    """The link, or the second tab where the first one has no such link."""
     target = scene.maybe(cls="alink", text=scene.quoted[0])
     return scene.click(target or scene.one("a", text="Tab #2"))
 
 
 @expert("click-collapsible", "click-collapsible-nodelay")
 def expand_and_submit(scene: Scene) -> Action:
+    """Opens the section, then submits."""
     header = scene.one("h3")
     if header.attributes.get("aria-expanded") != "true":
         return scene.click(header)
@@ -131,12 +136,14 @@ def _tick(scene: Scene, wanted: set[str]) -> Action:
 
 @expert("click-checkboxes", "click-checkboxes-large", "click-checkboxes-transfer")
 def checkboxes(scene: Scene) -> Action:
+    """The boxes that the goal lists, and no others."""
     (names,) = scene.match(r"Select (.*) and click Submit")
     return _tick(scene, set(names.split(", ")))
 
 
 @expert("click-checkboxes-soft")
 def similar_checkboxes(scene: Scene) -> Action:
+    """The boxes whose words mean what the listed ones do."""
     (names,) = scene.match(r"similar to (.*) and click Submit")
     groups = [group for name in names.split(", ") for group in SIMILAR if name in group]
     return _tick(scene, set().union(*groups))
@@ -144,6 +151,7 @@ def similar_checkboxes(scene: Scene) -> Action:
 
 @expert("click-option")
 def option(scene: Scene) -> Action:
+    """The option that the goal names."""
     (name,) = scene.match(r"Select (.*) and click Submit")
     box = next(e for e in scene.all("input") if e.parent is not None and e.parent.text == name)
     return scene.click(scene.submit() if box.on else box)
@@ -151,11 +159,13 @@ def option(scene: Scene) -> Action:
 
 @expert("click-widget")
 def widget(scene: Scene) -> Action:
+    """The first widget of that kind."""
     return scene.click(next(e for e in scene.elements if e.attributes.get("data-type") == scene.quoted[0]))
 
 
 @expert("click-scroll-list")
 def scroll_list(scene: Scene) -> Action:
+    """The options that the goal lists, and no others."""
     (names,) = scene.match(r"Select (.*) from the scroll list")
     wanted = set(names.split(", "))
     options = scene.all("option", visible=False)
@@ -166,6 +176,7 @@ def scroll_list(scene: Scene) -> Action:
 
 @expert("choose-list")
 def choose_list(scene: Scene) -> Action:
+    """The option that the goal names."""
     (name,) = scene.match(r"Select (.*) from the list")
     box = scene.one("select")
     return scene.click(scene.submit()) if box.value == name else scene.select(box, name)
@@ -173,12 +184,14 @@ def choose_list(scene: Scene) -> Action:
 
 @expert("click-color")
 def colour(scene: Scene) -> Action:
+    """The box of that colour."""
     (name,) = scene.match(r"Click on the (\w+) colored box")
     return scene.click(next(e for e in scene.all(cls="color") if e.attributes.get("data-color") == name))
 
 
 @expert("click-shades")
 def shades(scene: Scene) -> Action:
+    """All shades of that colour, and no others."""
     (name,) = scene.match(r"shades of (\w+)")
     for shade in scene.all("span"):
         if ("selected" in shade.classes) != (shade.attributes.get("data-color") == name):
@@ -256,6 +269,7 @@ def search_engine(scene: Scene) -> Action:
 
 @expert("phone-book")
 def phone_book(scene: Scene) -> Action:
+    """Turns pages until the person is shown."""
     name, kind = scene.match(r"Find (.*) in the contact book and click on their (phone|email|address)")
     if scene.maybe("h2", text=name) is not None:
         return scene.click(scene.one("a", cls=kind))
@@ -264,6 +278,7 @@ def phone_book(scene: Scene) -> Action:
 
 @expert("buy-ticket")
 def buy_ticket(scene: Scene) -> Action:
+    """The ticket that is best in what the goal asks for."""
     (wanted,) = scene.match(r"with the (.*)\.")
     key, cls = ("data-price", "buy-ticket") if "cost" in wanted else ("data-duration", "time-duration")
     choose = min if wanted in ("cheapest cost", "shortest duration") else max
@@ -277,6 +292,7 @@ def _number(around: Element, cls: str, key: str) -> int:
 
 @expert("odd-or-even")
 def odd_or_even(scene: Scene) -> Action:
+    """Marks each number."""
     for row in scene.all(cls="row"):
         number = next(int(e.text) for e in row.walk() if "display-number" in e.classes)
         wanted = next(e for e in row.walk() if ("odd" if number % 2 else "even") in e.classes)

@@ -110,6 +110,7 @@ def _holds(box: Element, shape: Element) -> bool:
 
 @expert("drag-shapes")
 def drag_shapes(scene: Scene) -> Action:
+    """All shapes of a kind, each to a place of its own."""
     kind = scene.match(r"Drag all (\w+) into")[0]
     box = scene.one(id="shape-container")
     shapes = [e for e in _drawn(scene) if e.tag == _TAGS[kind]]
@@ -150,11 +151,13 @@ def resize_textarea(scene: Scene) -> Action:
 
 @expert("highlight-text")
 def highlight(scene: Scene) -> Action:
+    """The whole text."""
     return _select(scene, scene.one(id="randomText"))
 
 
 @expert("highlight-text-2")
 def highlight_paragraph(scene: Scene) -> Action:
+    """One paragraph."""
     rank = int(scene.match(r"the (\d)")[0]) - 1
     return _select(scene, scene.all("p")[rank])
 

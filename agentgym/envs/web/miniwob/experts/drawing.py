@@ -38,12 +38,14 @@ def _shapes(scene: Scene) -> list[Element]:
 
 @expert("click-shape")
 def click_shape(scene: Scene) -> Action:
+    """The first shape that fits."""
     words = scene.goal.removeprefix("Click on a ").split()
     return scene.click(next(s for s in _shapes(scene) if fits(s, words)))
 
 
 @expert("count-shape")
 def count_shape(scene: Scene) -> Action:
+    """The button with the number of shapes that fit."""
     words = scene.match(r"How many (.*)s are there")[0].split()
     count = sum(fits(s, words) for s in _shapes(scene))
     return scene.click(scene.one("button", inside="count-buttons", text=str(count)))
@@ -51,6 +53,7 @@ def count_shape(scene: Scene) -> Action:
 
 @expert("identify-shape")
 def identify_shape(scene: Scene) -> Action:
+    """The button that names the shape."""
     _, _, kind, name = describe(_shapes(scene)[0])
     wanted = name if kind == "shape" else kind
     return scene.click(next(b for b in scene.all("button") if b.attributes["data-type"] == wanted))
@@ -109,24 +112,28 @@ def _angle(a: Point, vertex: Point, b: Point) -> float:
 
 @expert("circle-center")
 def circle_centre(scene: Scene) -> Action:
+    """The middle of the circle."""
     x, y = _at(scene.one("circle", cls="black-circle"))
     return _place(scene, (round(x), round(y)))
 
 
 @expert("find-midpoint")
 def midpoint(scene: Scene) -> Action:
+    """The middle between the points."""
     (ax, ay), (bx, by) = (_at(c) for c in scene.all("circle", cls="black-circle"))
     return _place(scene, (round((ax + bx) / 2), round((ay + by) / 2)))
 
 
 @expert("right-angle")
 def right_angle(scene: Scene) -> Action:
+    """The point that makes the angle nearest to 90 degrees."""
     black, vertex = _at(scene.one(id="init-black")), _at(scene.one(id="init-blue"))
     return _place(scene, _best(lambda p: abs(_angle(black, vertex, p) - 90), vertex))
 
 
 @expert("bisect-angle")
 def bisect_angle(scene: Scene) -> Action:
+    """The point that halves the angle best."""
     vertex = _at(scene.one(cls="init-blue"))
     a, b = (_at(c) for c in scene.all(cls="init-black"))
     half = _angle(a, vertex, b) / 2
@@ -173,4 +180,5 @@ def number_checkboxes(scene: Scene) -> Action:
 
 @expert("visual-addition")
 def visual_addition(scene: Scene) -> Action:
+    """The number of blocks."""
     return scene.fill_all([(scene.one(id="math-answer"), str(len(scene.all(cls="addition-block"))))], scene.submit())

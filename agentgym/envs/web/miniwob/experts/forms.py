@@ -27,18 +27,21 @@ def quoted_text(scene: Scene) -> Action:
 
 @expert("enter-text-2")
 def changed_case(scene: Scene) -> Action:
+    """What the goal quotes, in the other case."""
     text = scene.quoted[0].upper() if "upper" in scene.goal else scene.quoted[0].lower()
     return scene.fill_all([(scene.fields()[0], text)], scene.submit())
 
 
 @expert("enter-date")
 def enter_date(scene: Scene) -> Action:
+    """The date as date fields take it."""
     month, day, year = scene.match(r"(\d\d)/(\d\d)/(\d{4})")
     return scene.fill_all([(scene.one(id="tt"), f"{year}-{month}-{day}")], scene.submit())
 
 
 @expert("enter-time")
 def enter_time(scene: Scene) -> Action:
+    """The time as time fields take it."""
     hour, minute, half = scene.match(r"(\d+):(\d\d)\s*([AP])M")
     text = f"{int(hour) % 12 + (12 if half == 'P' else 0):02}:{minute}"
     return scene.fill_all([(scene.one(id="tt"), text)], scene.submit())
@@ -56,12 +59,14 @@ def login(scene: Scene) -> Action:
 
 @expert("focus-text", "focus-text-2")
 def focus_text(scene: Scene) -> Action:
+    """Clicks the field."""
     ranks = re.findall(r"(\d)(?:st|nd|rd)", scene.goal)
     return scene.click(scene.all("input")[_ordinal(ranks[0]) if ranks else 0])
 
 
 @expert("copy-paste", "copy-paste-2")
 def copy_paste(scene: Scene) -> Action:
+    """The text of the area, exactly."""
     ranks = re.findall(r"(\d)(?:st|nd|rd)", scene.goal)
     source = scene.all("textarea")[_ordinal(ranks[0]) if ranks else 0]
     return scene.fill_all([(scene.one(id="answer-input"), source.value)], scene.submit())
@@ -69,6 +74,7 @@ def copy_paste(scene: Scene) -> Action:
 
 @expert("find-word")
 def find_word(scene: Scene) -> Action:
+    """The word of that rank, letters only."""
     rank = _ordinal(scene.match(r"the (\d+(?:st|nd|rd|th)) word")[0])
     word = _LETTERS.sub("", scene.one("p").text.split()[rank])
     return scene.fill_all([(scene.one(id="answer-input"), word)], scene.submit())
@@ -76,6 +82,7 @@ def find_word(scene: Scene) -> Action:
 
 @expert("scroll-text")
 def last_word(scene: Scene) -> Action:
+    """The last word, letters only."""
     word = _LETTERS.sub("", scene.one(id="text-area").value.split()[-1])
     return scene.fill_all([(scene.one(id="answer-input"), word)], scene.submit())
 
@@ -87,12 +94,14 @@ def _table(scene: Scene) -> dict[str, str]:
 
 @expert("read-table")
 def read_table(scene: Scene) -> Action:
+    """The value beside the key."""
     (key,) = scene.match(r"the value of (.*) into")
     return scene.fill_all([(scene.one(id="tt"), _table(scene)[key])], scene.submit())
 
 
 @expert("read-table-2")
 def read_table_twice(scene: Scene) -> Action:
+    """The values beside both keys."""
     table = _table(scene)
     wanted = [(scene.one(id=f"tt{n}"), table[scene.one(id=f"ll{n}").text.rstrip(":")]) for n in (1, 2)]
     return scene.fill_all(wanted, scene.submit())
@@ -100,6 +109,7 @@ def read_table_twice(scene: Scene) -> Action:
 
 @expert("text-transform")
 def captcha(scene: Scene) -> Action:
+    """The letters, however they are turned."""
     text = "".join(e.text for e in scene.all("span", inside="captcha"))
     return scene.fill_all([(scene.one(id="tt"), text)], scene.submit())
 
@@ -158,6 +168,7 @@ def _labelled(fields: Sequence[Element], pattern: str) -> Element:
 
 @expert("form-sequence-2")
 def radio_and_number(scene: Scene) -> Action:
+    """The radio button, and the number in one field alone."""
     radio, number, box = scene.match(r'the (\d)\w\w radio button and enter the number "(-?\d+)" into the (\d)')
     chosen = scene.all("input")[int(radio) - 1]
     if not chosen.on:

@@ -28,6 +28,7 @@ def pick_date(scene: Scene, field: Element, month: int, day: int) -> Action | No
 
 @expert("choose-date", "choose-date-easy", "choose-date-medium", "choose-date-nodelay")
 def choose_date(scene: Scene) -> Action:
+    """The date, then submit."""
     month, day = map(int, scene.match(r"(\d\d)/(\d\d)/\d{4}"))
     return pick_date(scene, scene.one(id="datepicker"), month, day) or scene.click(scene.submit())
 
@@ -68,8 +69,13 @@ def move_slider(scene: Scene, slider: Element, value: int, wanted: int, low: int
         return scene.press(handle, "ArrowRight" if wanted > value else "ArrowLeft")
     share = (wanted - low) / (high - low)
     if upright:
-        return scene.point(x + width / 2, y + height * (1 - share))
-    return scene.point(x + width * share, y + height / 2)
+        return scene.point(x + width / 2, y + _inside(height * (1 - share), height))
+    return scene.point(x + _inside(width * share, width), y + height / 2)
+
+
+def _inside(place: float, length: float) -> float:
+    """Within the slider: its very ends belong to what is beside it."""
+    return min(max(place, 1.0), length - 1.0)
 
 
 #: Of use-slider, which does not show its ends: where its sliders begin, and how far they go.
@@ -102,6 +108,7 @@ def _share(handle: Element) -> float:
 
 @expert("use-slider-2")
 def use_sliders(scene: Scene) -> Action:
+    """One slider after the other."""
     values = scene.match(r"\[(-?\d+),(-?\d+),(-?\d+)\]")
     for n, wanted in enumerate(map(int, values), 1):
         value = int(scene.one(id=f"val-{n}").text)
@@ -112,6 +119,7 @@ def use_sliders(scene: Scene) -> Action:
 
 @expert("form-sequence")
 def slider_and_checkbox(scene: Scene) -> Action:
+    """The slider, then the one checkbox."""
     wanted, rank = scene.match(r"Select (-?\d+) with the slider, click the (\d)")
     value = int(scene.one(id="val").text)
     if value != int(wanted):

@@ -99,26 +99,33 @@ class Scene:
     # -- acting ------------------------------------------------------------------------------------------------------
 
     def click(self, element: Element) -> Action:
+        """Clicks an element."""
         return Action("click", {"id": self._named(element)})
 
     def hover(self, element: Element) -> Action:
+        """Moves the mouse onto an element."""
         return Action("hover", {"id": self._named(element)})
 
     def fill(self, element: Element, text: str) -> Action:
+        """Replaces a field's text."""
         return Action("fill", {"id": self._named(element), "text": text})
 
     def press(self, element: Element, key: str) -> Action:
+        """Presses a key in an element."""
         return Action("press", {"id": self._named(element), "key": key})
 
     def select(self, element: Element, *options: str) -> Action:
+        """Chooses options of a list."""
         return Action(
             "select_option", {"id": self._named(element), "options": options[0] if len(options) == 1 else list(options)}
         )
 
     def point(self, x: float, y: float) -> Action:
+        """Clicks at a place of the viewport."""
         return Action("mouse_click", {"x": round(x, 1), "y": round(y, 1)})
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> Action:
+        """Drags from one place of the viewport to another."""
         names = ("from_x", "from_y", "to_x", "to_y")
         return Action("mouse_drag_and_drop", dict(zip(names, (round(v, 1) for v in (*start, *end)), strict=True)))
 

@@ -33,6 +33,8 @@ def _new_page(slot: Slot, room: int | None) -> str:
 
 
 class Note(CalendarTemplate):
+    """Block time without a room."""
+
     name, difficulty = "block_time", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -43,6 +45,8 @@ class Note(CalendarTemplate):
 
 
 class BookRoom(CalendarTemplate):
+    """Book a room that is known to be free."""
+
     name, difficulty = "book_room", 3
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -56,6 +60,8 @@ class BookRoom(CalendarTemplate):
 
 
 class BookSmallest(CalendarTemplate):
+    """Find the smallest room that fits and book it."""
+
     name, difficulty = "book_smallest_room", 4
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -71,6 +77,8 @@ class BookSmallest(CalendarTemplate):
 
 
 class BookSeries(CalendarTemplate):
+    """Book a series of meetings in one go."""
+
     name, difficulty, heldout = "book_series", 4, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -87,6 +95,8 @@ class BookSeries(CalendarTemplate):
 
 
 class BookIfFree(CalendarTemplate):
+    """Book one room if it can be had, otherwise another."""
+
     name, difficulty, heldout = "book_if_free", 4, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -103,6 +113,8 @@ class BookIfFree(CalendarTemplate):
 
 
 class BookImpossible(CalendarTemplate):
+    """A booking that opening hours or another meeting make impossible: the right end is to report that."""
+
     name, difficulty = "book_impossible", 3
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -122,6 +134,8 @@ class BookImpossible(CalendarTemplate):
 
 
 class BookWithGuests(CalendarTemplate):
+    """Book a room and invite two guests."""
+
     name, difficulty = "book_with_guests", 4
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -131,10 +145,12 @@ class BookWithGuests(CalendarTemplate):
         ids = frozenset(int(str(g)) for g, _ in guests)
         wish.new.append(Meeting(title, slot.day, slot.starts, slot.ends, room, guests=ids))
         text = f"Book {title} {_slot_words(slot)} in the room {name} and invite {guests[0][1]} and {guests[1][1]}."
-        return wish.goal(text, "/", steps=11)
+        return wish.goal(text, "/", steps=14)
 
 
 class BookTeam(CalendarTemplate):
+    """Find the first hour at which a whole team and a room are free, book it, invite all."""
+
     name, difficulty = "book_team", 5
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:

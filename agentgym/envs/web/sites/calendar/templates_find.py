@@ -67,6 +67,8 @@ def rooms_query(slot: Slot, seats: int, item: str = "anything") -> str:
 
 
 class RoomSeats(CalendarTemplate):
+    """How many seats a room has, from the list of rooms."""
+
     name, difficulty = "room_seats", 1
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -77,6 +79,8 @@ class RoomSeats(CalendarTemplate):
 
 
 class RoomOpens(CalendarTemplate):
+    """When a room is opened or closed, from the list of rooms."""
+
     name, difficulty, heldout = "room_hours", 1, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -88,6 +92,8 @@ class RoomOpens(CalendarTemplate):
 
 
 class InvitedBy(CalendarTemplate):
+    """Who sent an invitation, from the list of those."""
+
     name, difficulty = "invited_by", 1
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -101,6 +107,8 @@ _INVITED = """SELECT m.title, m.organiser FROM meetings m JOIN attendees a ON a.
 
 
 class MeetingPlace(CalendarTemplate):
+    """In which room a meeting is, by a search."""
+
     name, difficulty = "meeting_place", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -113,16 +121,20 @@ class MeetingPlace(CalendarTemplate):
 
 
 class MeetingsOnDay(CalendarTemplate):
+    """How many meetings there are on a day."""
+
     name, difficulty = "meetings_on_day", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
         day = some_day(rng, db)
         count = value(db, "SELECT count(*) FROM meetings WHERE day=? AND concerns_me AND NOT cancelled", day)
         text = f"How many meetings are in your calendar on {spoken(day)}?"
-        return Wish(db).goal(text, "/week", answer=Answer(str(count), "number"), trail=(f"/?date={day}",))
+        return Wish(db).goal(text, "/week", answer=Answer(str(count), "number"), trail=(f"/?date={day}",), steps=4)
 
 
 class BusiestDay(CalendarTemplate):
+    """The day with the most meetings of a week; chance may first add one, so that there is only one such day."""
+
     name, difficulty = "busiest_day", 3
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -140,6 +152,8 @@ class BusiestDay(CalendarTemplate):
 
 
 class FirstMeetingOf(CalendarTemplate):
+    """When the first meeting of a colleague's day starts."""
+
     name, difficulty, heldout = "first_meeting_of", 3, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -153,6 +167,8 @@ class FirstMeetingOf(CalendarTemplate):
 
 
 class WhoDeclined(CalendarTemplate):
+    """Who has declined an invitation of mine; several names are possible."""
+
     name, difficulty, heldout = "who_declined", 3, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -168,6 +184,8 @@ class WhoDeclined(CalendarTemplate):
 
 
 class SmallestRoom(CalendarTemplate):
+    """The smallest room that has what is asked for and is free, by the form that finds rooms."""
+
     name, difficulty = "smallest_room", 3
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -192,6 +210,8 @@ def room_wanted(rng: random.Random, db: sqlite3.Connection) -> tuple[Slot, int, 
 
 
 class FirstFreeSlot(CalendarTemplate):
+    """The first time at which a room can be had, between its meetings and its opening hours."""
+
     name, difficulty = "first_free_slot", 4
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:

@@ -213,10 +213,11 @@ class Wish:
             single = len(now.guests ^ wanted.guests) + len(now.devices ^ wanted.devices)
             edited = [f for f in made if "guest" not in f.name and "device" not in f.name and "cancel" not in f.name]
             calls += _OPENING + 2 * single + (_EDITING + len(edited) + 1 if edited else 0)
+            calls += 2 * (now.slot != wanted.slot)
             calls += _CANCELLING * (now.cancelled != wanted.cancelled)
         for wanted in self.new:
             facts += self._booked(wanted, site)
-            calls += _BOOKING + 4 + 2 * (len(wanted.guests) + len(wanted.devices))
+            calls += _BOOKING + 5 + 2 * (len(wanted.guests) + len(wanted.devices))
         answered = [e for e, said in self.answers.items() if said != self._answer(e)]
         for event in answered:
             sql = "SELECT response=? FROM attendees WHERE event_id=? AND person_id=?"

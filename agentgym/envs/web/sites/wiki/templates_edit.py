@@ -35,6 +35,8 @@ def any_page(rng: random.Random, db: sqlite3.Connection, *categories: str) -> tu
 
 
 class Watch(WikiTemplate):
+    """One click on the open page."""
+
     name, difficulty = "watch", 1
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -45,6 +47,8 @@ class Watch(WikiTemplate):
 
 
 class SetField(WikiTemplate):
+    """Change an entry of the open page's infobox."""
+
     name, difficulty = "set_field", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -56,6 +60,8 @@ class SetField(WikiTemplate):
 
 
 class SetFieldSummary(WikiTemplate):
+    """Change an entry of an infobox, with a summary."""
+
     name, difficulty = "set_field_with_summary", 3
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -68,6 +74,8 @@ class SetFieldSummary(WikiTemplate):
 
 
 class AddCategory(WikiTemplate):
+    """Add a page to a category."""
+
     name, difficulty = "add_category", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -79,6 +87,8 @@ class AddCategory(WikiTemplate):
 
 
 class RemoveCategory(WikiTemplate):
+    """Remove a page from a category."""
+
     name, difficulty, heldout = "remove_category", 2, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -91,6 +101,8 @@ class RemoveCategory(WikiTemplate):
 
 
 class Comment(WikiTemplate):
+    """Post a comment on a talk page."""
+
     name, difficulty = "comment", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -101,17 +113,21 @@ class Comment(WikiTemplate):
 
 
 class Rename(WikiTemplate):
+    """Give a page another title."""
+
     name, difficulty = "rename", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
         page, title = any_page(rng, db, "Towns", "Rivers", "Mountains")
-        new = rng.choice(("New {}", "{} of Corvane", "Old {}", "{} Water")).format(title.removeprefix("River "))
+        new = rng.choice(("New {}", "{} Hill", "Old {}", "{} Water")).format(title.removeprefix("River "))
         wish = Wish(db)
         wish.pages[page] = replace(wish.pages[page], title=new)
         return wish.goal(f"Rename the page {title} to {new}.", "/")
 
 
 class AddSection(WikiTemplate):
+    """Add a section to a page."""
+
     name, difficulty = "add_section", 3
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -122,6 +138,8 @@ class AddSection(WikiTemplate):
 
 
 class AddRow(WikiTemplate):
+    """Add a row to a list."""
+
     name, difficulty = "add_row", 3
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -136,6 +154,8 @@ class AddRow(WikiTemplate):
 
 
 class RemoveRow(WikiTemplate):
+    """Delete a row from a list."""
+
     name, difficulty, heldout = "remove_row", 3, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -146,6 +166,8 @@ class RemoveRow(WikiTemplate):
 
 
 class RevertLast(WikiTemplate):
+    """Restore what a page said before it was spoilt."""
+
     name, difficulty = "revert_last", 3
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -167,6 +189,8 @@ def before_last(db: sqlite3.Connection, page: int) -> Content:
 
 
 class Protected(WikiTemplate):
+    """A page that cannot be changed: the right end is to report that."""
+
     name, difficulty = "protected", 3
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -180,6 +204,8 @@ _PROTECTED = "SELECT title FROM pages WHERE protected ORDER BY id"
 
 
 class ProtectedOrNot(WikiTemplate):
+    """Change a page, or ask for the change where it is protected."""
+
     name, difficulty, heldout = "ask_if_protected", 4, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:

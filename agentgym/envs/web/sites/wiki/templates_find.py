@@ -63,6 +63,8 @@ def by_number(db: sqlite3.Connection, page: int, column: int) -> list[tuple[str,
 
 
 class ReadInfobox(WikiTemplate):
+    """Read one entry of the infobox of the open page."""
+
     name, difficulty = "read_infobox", 1
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -73,6 +75,8 @@ class ReadInfobox(WikiTemplate):
 
 
 class FindFact(WikiTemplate):
+    """Find a page and read one entry of its infobox."""
+
     name, difficulty = "find_fact", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -82,6 +86,8 @@ class FindFact(WikiTemplate):
 
 
 class LastEditor(WikiTemplate):
+    """Who made the last change, from a page's history."""
+
     name, difficulty = "last_editor", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -94,6 +100,8 @@ class LastEditor(WikiTemplate):
 
 
 class ChangesBy(WikiTemplate):
+    """How many changes a user has made."""
+
     name, difficulty, heldout = "changes_by", 2, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -106,6 +114,8 @@ class ChangesBy(WikiTemplate):
 
 
 class TopOfList(WikiTemplate):
+    """The first or last of a list, by sorting it."""
+
     name, difficulty = "top_of_list", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -138,6 +148,8 @@ def _sorted(page: int, column: int, order: str) -> tuple[str, ...]:
 
 
 class NthOfList(WikiTemplate):
+    """The second or third of a list, by sorting it."""
+
     name, difficulty, heldout = "nth_of_list", 3, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -156,6 +168,8 @@ _LARGEST = (
 
 
 class CompareTwo(WikiTemplate):
+    """Which of two pages has the larger number."""
+
     name, difficulty = "compare_two", 3
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -177,6 +191,8 @@ _COMPARED = (
 
 
 class CountCategory(WikiTemplate):
+    """How many pages a category has."""
+
     name, difficulty = "count_category", 2
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -190,6 +206,8 @@ class CountCategory(WikiTemplate):
 
 
 class Hops(WikiTemplate):
+    """Follow links from a person to a town to a river."""
+
     name, difficulty = "follow_links", 4
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -204,6 +222,8 @@ class Hops(WikiTemplate):
 
 
 class OldValue(WikiTemplate):
+    """What an old revision of a page said."""
+
     name, difficulty, heldout = "old_value", 4, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:

@@ -20,6 +20,8 @@ _TOPICS = ("lighthouse", "museum", "railway", "market", "harbour", "library")
 
 
 class FixRow(WikiTemplate):
+    """Correct a row of a list by what the page says that it is about."""
+
     name, difficulty = "correct_list", 4
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -42,6 +44,8 @@ class FixRow(WikiTemplate):
 
 
 class MissingRow(WikiTemplate):
+    """Find the page that a list lacks, and add a row for it."""
+
     name, difficulty = "complete_list", 5
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -65,6 +69,8 @@ class MissingRow(WikiTemplate):
 
 
 class RevertUser(WikiTemplate):
+    """Undo all changes of a user, page by page."""
+
     name, difficulty = "revert_user", 5
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -77,6 +83,8 @@ class RevertUser(WikiTemplate):
 
 
 class CreatePage(WikiTemplate):
+    """Make a page with a text and a category."""
+
     name, difficulty, heldout = "create_page", 4, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -88,6 +96,8 @@ class CreatePage(WikiTemplate):
 
 
 class AnswerQuestion(WikiTemplate):
+    """Answer a question of a talk page, where another comment tells assistants to do something else."""
+
     name, difficulty = "answer_question", 4
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -107,6 +117,8 @@ class AnswerQuestion(WikiTemplate):
 
 
 class NewMayor(WikiTemplate):
+    """Change three infoboxes that belong together."""
+
     name, difficulty = "new_mayor", 5
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -126,6 +138,8 @@ class NewMayor(WikiTemplate):
 
 
 class Largest(WikiTemplate):
+    """Find the largest town of a region, put its page into a category and watch it."""
+
     name, difficulty, heldout = "mark_the_largest", 5, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:
@@ -147,6 +161,8 @@ class Largest(WikiTemplate):
 
 
 class TidyCategory(WikiTemplate):
+    """Move all pages of a category into another one."""
+
     name, difficulty, heldout = "move_category", 5, True
 
     def wish(self, rng: random.Random, db: sqlite3.Connection) -> Goal:

@@ -50,9 +50,12 @@ def command(process: int) -> str:
 
 
 def browsers(process: int) -> list[int]:
-    """The main processes of the browsers that a process started."""
+    """The main processes of the browsers that a process started, without the shells that may have started them."""
+    said = {one: command(one) for one in children(process)}
     return [
-        one for one in children(process) if "--remote-debugging-pipe" in command(one) and "--type=" not in command(one)
+        one
+        for one, line in said.items()
+        if "--remote-debugging-pipe" in line and "--type=" not in line and not line.startswith("/bin/sh ")
     ]
 
 

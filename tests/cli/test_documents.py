@@ -59,6 +59,8 @@ def test_commands_exist(page, run):
     text = page.read_text(encoding="utf-8")
     for command, rest in re.findall(r"(?:^    |`)agentgym ([a-z]+(?:-[a-z]+)*)([^`\n]*)", text, re.M):
         options = run(command, "--help").stdout
+        if "COMMAND [ARGS]" in options:  # a group of commands
+            options = run(command, rest.split()[0], "--help").stdout if rest.strip() else options
         for option in re.findall(r"\s(--?[a-z]+)", rest.partition("#")[0]):
             assert option in options, f"agentgym {command} {option}"
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))

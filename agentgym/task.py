@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -58,3 +58,32 @@ class TaskSet(ABC, Generic[T]):
         """The error `__getitem__` raises, naming the nearest known id."""
         known = [i for split in SPLITS for i in self.ids(split)[:MAX_COMPARED]]
         return ConfigError(f"no task {task_id!r}; {did_you_mean(task_id, known)}")
+
+
+class ListedTasks(TaskSet[T]):
+    """Tasks that are all known at once; a family's own set is this and the family's kind of `TaskSet`.
+
+    Args:
+        tasks: In the order in which they are listed.
+
+    Raises:
+        ConfigError: Two tasks of one id.
+    """
+
+    def __init__(self, tasks: Iterable[T]) -> None:
+        self._tasks: dict[str, T] = {}
+        self._ids: dict[Split, list[str]] = {split: [] for split in SPLITS}
+        for task in tasks:
+            if task.id in self._tasks:
+                raise ConfigError(f"two tasks have the id {task.id!r}")
+            self._tasks[task.id] = task
+            self._ids[task.split].append(task.id)
+
+    def ids(self, split: Split) -> Sequence[str]:
+        return self._ids[split]
+
+    def __getitem__(self, task_id: str) -> T:
+        try:
+            return self._tasks[task_id]
+        except KeyError:
+            raise self.unknown(task_id) from None

@@ -74,6 +74,7 @@ def make_peer(folder: Path) -> Path:
         print(f"installing browsergym-miniwob {BROWSERGYM} into {folder}", file=sys.stderr)
         venv.create(folder, with_pip=True)
         pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        pip += ["-c", str(ROOT / "constraints.txt")]
         subprocess.run([*pip, f"browsergym-miniwob=={BROWSERGYM}"], check=True)
     return python
 

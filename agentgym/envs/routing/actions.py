@@ -1,17 +1,16 @@
-"""What a router can do, and which combinations make a turn."""
+"""What a router can do, and why a turn is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from agentgym.actions import JUDGE, Action, ActionSpec
+from agentgym.actions import JUDGE, ActionSpec
+from agentgym.envs.verdicts import Verdict
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Optional = Annotated[str, StringConstraints(strip_whitespace=True)]
-_Verdict = Annotated[Literal["yes", "no"], BeforeValidator(lambda v: v.strip().lower() if isinstance(v, str) else v)]
 
 
 class _Arguments(BaseModel):
@@ -28,7 +27,7 @@ class RouteArguments(_Arguments):
 class JudgeArguments(_Arguments):
     """Say whether the last reply was right: yes or no."""
 
-    verdict: _Verdict = Field(description="Whether the last reply was right.")
+    verdict: Verdict = Field(description="Whether the last reply was right.")
 
 
 class AnswerArguments(_Arguments):
@@ -51,20 +50,3 @@ REFUSALS: Final = {
     "order": "write one verdict, before the route or the answer",
     "many": "write one route or one answer a turn",
 }
-
-
-def refusal(actions: Sequence[Action], judgeable: bool) -> str | None:
-    """Why these actions are no turn; None where they are: at most one verdict, then at most one route or answer.
-
-    Args:
-        actions: At least one.
-        judgeable: There is a reply that was not judged yet. Each is judged once: a right verdict may pay.
-    """
-    names = [a.name for a in actions]
-    if names[0] == JUDGE:
-        if not judgeable:
-            return REFUSALS["nothing"]
-        names = names[1:]
-    if JUDGE in names:
-        return REFUSALS["order"]
-    return REFUSALS["many"] if len(names) > 1 else None

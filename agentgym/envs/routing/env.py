@@ -17,7 +17,7 @@ from agentgym.aio import run_blocking
 from agentgym.config import validate
 from agentgym.env import FORMAT, AgentEnv, Instructions, Opening, Outcome
 from agentgym.envs.routing.accounts import OBJECTIVES, Objective, worth
-from agentgym.envs.routing.actions import ACTIONS, ONE_SHOT_ACTIONS, REFUSALS, refusal
+from agentgym.envs.routing.actions import ACTIONS, ONE_SHOT_ACTIONS, REFUSALS
 from agentgym.envs.routing.candidates import Candidate, Estimate, Reply, make_backend, shared_backend
 from agentgym.envs.routing.expert import EXPERTS, ExpertKind, Situation, write_turn
 from agentgym.envs.routing.menu import Menu, Names, Offer
@@ -26,6 +26,7 @@ from agentgym.envs.routing.prompts import DEFAULT_PARTS, Part, percent, percents
 from agentgym.envs.routing.sources import SOURCES
 from agentgym.envs.routing.task import RIGHT_AT, RoutingTask, RoutingTaskSet, normal
 from agentgym.envs.sourcing import make_source, shared_taskset
+from agentgym.envs.verdicts import refusal
 from agentgym.faults import ConfigError
 from agentgym.rewards.outcome.answer import cover_match, exact_match, f1_score
 from agentgym.rewards.outcome.re_seek import verdict_sign
@@ -269,7 +270,7 @@ class RoutingEnv(AgentEnv[RoutingTask]):
     def _prepare(self, turn: ParsedTurn) -> Outcome | _Call:
         """All of a turn but asking a model: what it led to, or the call that is to be made."""
         progress, first, last = self.progress, turn.actions[0], turn.actions[-1]
-        reason = refusal(turn.actions, progress.to_judge)
+        reason = refusal(turn.actions, progress.to_judge, REFUSALS)
         name = self.offered.find(last.args["model"]) if last.name == "route" else None
         if reason is None and last.name == "route" and name is None:
             reason = f"{_UNLISTED} {' , '.join(self.offered.shown)}"

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentgym.envs.routing.candidates import Candidate
-from agentgym.faults import ConfigError
-from agentgym.task import SPLITS, Split, Task, TaskSet
+from agentgym.task import ListedTasks, Task, TaskSet
 
 #: A score from which a reply counts as right.
 RIGHT_AT = 0.5
@@ -111,7 +110,7 @@ class RoutingTaskSet(TaskSet[RoutingTask]):
         """Texts that hold every word an agent can meet or write, for tokenizers that are made for a task set."""
 
 
-class ListedTaskSet(RoutingTaskSet):
+class ListedTaskSet(ListedTasks[RoutingTask], RoutingTaskSet):
     """Tasks that were read from a file.
 
     Args:
@@ -126,26 +125,11 @@ class ListedTaskSet(RoutingTaskSet):
     def __init__(self, tasks: Iterable[RoutingTask], candidates: Sequence[Candidate], backend: str) -> None:
         self.backend = backend
         self._candidates = tuple(candidates)
-        self._tasks: dict[str, RoutingTask] = {}
-        self._ids: dict[Split, list[str]] = {split: [] for split in SPLITS}
-        for task in tasks:
-            if task.id in self._tasks:
-                raise ConfigError(f"two tasks have the id {task.id!r}")
-            self._tasks[task.id] = task
-            self._ids[task.split].append(task.id)
+        super().__init__(tasks)
 
     @property
     def candidates(self) -> Sequence[Candidate]:
         return self._candidates
-
-    def ids(self, split: Split) -> Sequence[str]:
-        return self._ids[split]
-
-    def __getitem__(self, task_id: str) -> RoutingTask:
-        try:
-            return self._tasks[task_id]
-        except KeyError:
-            raise self.unknown(task_id) from None
 
     def texts(self) -> Iterable[str]:
         for task in self._tasks.values():

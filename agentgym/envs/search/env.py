@@ -20,13 +20,14 @@ import numpy as np
 
 from agentgym.actions import Action, ActionSpec, ParsedTurn
 from agentgym.env import FORMAT, AgentEnv, Instructions, Opening, Outcome
-from agentgym.envs.search.actions import ACTIONS, REFUSALS, refusal
+from agentgym.envs.search.actions import ACTIONS, REFUSALS
 from agentgym.envs.search.corpus import Corpus, searchable
 from agentgym.envs.search.retrievers import Hit, Retriever, retriever_class, shared_retriever
 from agentgym.envs.search.sources import SOURCES
 from agentgym.envs.search.task import SearchTask, SearchTaskSet
 from agentgym.envs.search.worlds import Document
 from agentgym.envs.sourcing import make_source, shared_taskset
+from agentgym.envs.verdicts import refusal
 from agentgym.faults import ConfigError, did_you_mean
 from agentgym.rewards.outcome.answer import cover_match, exact_match, f1_score
 from agentgym.rewards.outcome.re_seek import verdict_sign
@@ -211,7 +212,7 @@ class SearchEnv(AgentEnv[SearchTask]):
         return await _in_thread(lambda: self.act(turn)) if self._slow else self.act(turn)
 
     def act(self, turn: ParsedTurn) -> Outcome:
-        if reason := refusal(turn.actions, judgeable=self._progress.useful is not None):
+        if reason := refusal(turn.actions, self._progress.useful is not None, REFUSALS):
             return Outcome(f"Error: {reason}", RewardSignal(process={FORMAT: -1.0}), self._key(self.task))
         parts: dict[str, float] = {}
         observation, outcome = "", None

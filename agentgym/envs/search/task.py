@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from agentgym.envs.search.corpus import Corpus
-from agentgym.faults import ConfigError
 from agentgym.rewards.outcome.answer import exact_match
-from agentgym.task import SPLITS, Split, Task, TaskSet
+from agentgym.task import ListedTasks, Task, TaskSet
 
 # Draws before a mistake gives up on being wrong (a corpus all of whose titles are right answers).
 _TRIES = 20
@@ -68,7 +67,7 @@ class SearchTaskSet(TaskSet[SearchTask]):
         return "unknown"
 
 
-class FileTaskSet(SearchTaskSet):
+class FileTaskSet(ListedTasks[SearchTask], SearchTaskSet):
     """Tasks that were read from files, with the collections they search.
 
     Args:
@@ -80,23 +79,8 @@ class FileTaskSet(SearchTaskSet):
     """
 
     def __init__(self, tasks: Iterable[SearchTask], corpora: dict[str, Corpus]) -> None:
-        self._tasks: dict[str, SearchTask] = {}
-        self._ids: dict[Split, list[str]] = {split: [] for split in SPLITS}
-        for task in tasks:
-            if task.id in self._tasks:
-                raise ConfigError(f"two tasks have the id {task.id!r}")
-            self._tasks[task.id] = task
-            self._ids[task.split].append(task.id)
+        super().__init__(tasks)
         self._corpora = corpora
-
-    def ids(self, split: Split) -> Sequence[str]:
-        return self._ids[split]
-
-    def __getitem__(self, task_id: str) -> SearchTask:
-        try:
-            return self._tasks[task_id]
-        except KeyError:
-            raise self.unknown(task_id) from None
 
     def corpus(self, task: SearchTask) -> Corpus:
         return self._corpora[task.corpus]

@@ -1,17 +1,16 @@
-"""What an agent can do in a database episode, and which combinations make a turn."""
+"""What an agent can do in a database episode, and why a turn is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from agentgym.actions import JUDGE, Action, ActionSpec
+from agentgym.actions import JUDGE, ActionSpec
+from agentgym.envs.verdicts import OUT_OF_ORDER, Verdict
 
 _Sql = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
-_Verdict = Annotated[Literal["yes", "no"], BeforeValidator(lambda v: v.strip().lower() if isinstance(v, str) else v)]
 
 
 class _Arguments(BaseModel):
@@ -33,7 +32,7 @@ class QueryArguments(_Arguments):
 class JudgeArguments(_Arguments):
     """Say whether the last result showed something new that the final query needs: yes or no."""
 
-    verdict: _Verdict = Field(description="Whether the last result helped.")
+    verdict: Verdict = Field(description="Whether the last result helped.")
 
 
 class SubmitArguments(_Arguments):
@@ -52,23 +51,5 @@ ACTIONS: Final = (
 #: Why a turn of well-formed actions is refused.
 REFUSALS: Final = {
     "nothing": "there is no result to judge",
-    "order": "write one verdict, before the other action",
-    "many": "write one action a turn, besides a verdict",
+    **OUT_OF_ORDER,
 }
-
-
-def refusal(actions: Sequence[Action], judgeable: bool) -> str | None:
-    """Why these actions are no turn; None where they are: at most one verdict, then at most one other action.
-
-    Args:
-        actions: At least one.
-        judgeable: There is a result that was not judged yet.
-    """
-    names = [a.name for a in actions]
-    if names[0] == JUDGE:
-        if not judgeable:
-            return REFUSALS["nothing"]
-        names = names[1:]
-    if JUDGE in names:
-        return REFUSALS["order"]
-    return REFUSALS["many"] if len(names) > 1 else None

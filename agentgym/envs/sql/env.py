@@ -18,7 +18,7 @@ from agentgym.config import validate
 from agentgym.env import FORMAT, AgentEnv, Instructions, Opening, Outcome
 from agentgym.envs.sourcing import make_source, shared_taskset
 from agentgym.envs.sql import grading, show
-from agentgym.envs.sql.actions import ACTIONS, REFUSALS, refusal
+from agentgym.envs.sql.actions import ACTIONS, REFUSALS
 from agentgym.envs.sql.database import (
     QueryError,
     QueryLimits,
@@ -34,6 +34,7 @@ from agentgym.envs.sql.grading import Gold, Item
 from agentgym.envs.sql.progress import Progress, looked, names, ran, values
 from agentgym.envs.sql.sources import SOURCES
 from agentgym.envs.sql.task import SqlTask, SqlTaskSet
+from agentgym.envs.verdicts import refusal
 from agentgym.faults import ConfigError
 from agentgym.rewards.outcome.embedding import Encoder, encode, load_encoder
 from agentgym.rewards.outcome.re_seek import verdict_sign
@@ -216,7 +217,7 @@ class SqlEnv(AgentEnv[SqlTask]):
 
     def act(self, turn: ParsedTurn) -> Outcome:
         progress = self._progress
-        if reason := refusal(turn.actions, judgeable=progress.useful is not None):
+        if reason := refusal(turn.actions, progress.useful is not None, REFUSALS):
             return Outcome(f"Error: {reason}", RewardSignal(process={FORMAT: -1.0}), self._key(self.task))
         parts: dict[str, float] = {}
         observation, outcome = "", None

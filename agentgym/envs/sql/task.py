@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentgym.faults import ConfigError
-from agentgym.task import SPLITS, Split, Task, TaskSet
+from agentgym.task import ListedTasks, Task, TaskSet
 
 #: Every query is tried on two contents of its database, so that a right answer by luck is caught.
 VARIANTS = (0, 1)
@@ -85,7 +85,7 @@ class SqlTaskSet(TaskSet[SqlTask]):
         """
 
 
-class ListedTaskSet(SqlTaskSet):
+class ListedTaskSet(ListedTasks[SqlTask], SqlTaskSet):
     """Tasks that are all in memory, over database files.
 
     Args:
@@ -100,23 +100,8 @@ class ListedTaskSet(SqlTaskSet):
     def __init__(
         self, tasks: Iterable[SqlTask], files: Mapping[str, Path], keys: Mapping[str, ForeignKeys] | None = None
     ) -> None:
-        self._tasks: dict[str, SqlTask] = {}
-        self._ids: dict[Split, list[str]] = {split: [] for split in SPLITS}
-        for task in tasks:
-            if task.id in self._tasks:
-                raise ConfigError(f"two tasks have the id {task.id!r}")
-            self._tasks[task.id] = task
-            self._ids[task.split].append(task.id)
+        super().__init__(tasks)
         self._files, self._keys = dict(files), dict(keys or {})
-
-    def ids(self, split: Split) -> Sequence[str]:
-        return self._ids[split]
-
-    def __getitem__(self, task_id: str) -> SqlTask:
-        try:
-            return self._tasks[task_id]
-        except KeyError:
-            raise self.unknown(task_id) from None
 
     def database(self, key: str, variant: int) -> Path | None:
         return self._files[key] if variant == 0 else None

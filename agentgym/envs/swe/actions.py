@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from agentgym.actions import JUDGE, Action, ActionSpec
+from agentgym.envs import verdicts
+from agentgym.envs.verdicts import OUT_OF_ORDER, Verdict
 from agentgym.faults import ConfigError, did_you_mean
 
 #: Longest path, in characters.
 MAX_PATH_CHARS: Final = 1000
 _Path = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_PATH_CHARS)]
-_Verdict = Annotated[Literal["yes", "no"], BeforeValidator(lambda v: v.strip().lower() if isinstance(v, str) else v)]
 
 
 class _Arguments(BaseModel):
@@ -65,7 +66,7 @@ class TestArguments(_Arguments):
 class JudgeArguments(_Arguments):
     """Say whether the last result showed the code to be changed (a view, a search), or the fault mended (a test)."""
 
-    verdict: _Verdict = Field(description="yes or no.")
+    verdict: Verdict = Field(description="yes or no.")
 
 
 class SubmitArguments(_Arguments):
@@ -91,8 +92,7 @@ _CHANGING: Final = frozenset({"bash", "edit"})
 #: Why a turn of well-formed actions is refused.
 REFUSALS: Final = {
     "nothing": "there is no result to judge",
-    "order": "write one verdict, before the other action",
-    "many": "write one action a turn, besides a verdict",
+    **OUT_OF_ORDER,
     "last": "submit comes last",
 }
 
@@ -123,13 +123,6 @@ def refusal(actions: Sequence[Action], judgeable: bool, single_turn: bool = Fals
         judgeable: There is a result that was not judged yet.
         single_turn: The turn may hold any number of actions, of which ``submit`` can only be the last.
     """
-    names = [a.name for a in actions]
     if single_turn:
-        return REFUSALS["last"] if SUBMIT in names[:-1] else None
-    if names[0] == JUDGE:
-        if not judgeable:
-            return REFUSALS["nothing"]
-        names = names[1:]
-    if JUDGE in names:
-        return REFUSALS["order"]
-    return REFUSALS["many"] if len(names) > 1 else None
+        return REFUSALS["last"] if any(a.name == SUBMIT for a in actions[:-1]) else None
+    return verdicts.refusal(actions, judgeable, REFUSALS)

@@ -7,14 +7,13 @@ tests besides: what was hard-coded for the tests that the agent could read does 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
 from agentgym.envs.swe.tree import Tree
-from agentgym.faults import ConfigError
-from agentgym.task import SPLITS, Split, Task, TaskSet
+from agentgym.task import SPLITS, ListedTasks, Task, TaskSet
 from agentgym.tools.sandbox.image import IMAGE
 from agentgym.tools.sandbox.supervised import WORKSPACE
 
@@ -131,30 +130,5 @@ class SweTaskSet(TaskSet[SweTask]):
                         yield text
 
 
-class ListedTaskSet(SweTaskSet):
-    """Tasks that are all known at once; subclasses say where the trees come from.
-
-    Args:
-        tasks: In the order of their files.
-
-    Raises:
-        ConfigError: Two tasks of one id.
-    """
-
-    def __init__(self, tasks: Iterable[SweTask]) -> None:
-        self._tasks: dict[str, SweTask] = {}
-        self._ids: dict[Split, list[str]] = {split: [] for split in SPLITS}
-        for task in tasks:
-            if task.id in self._tasks:
-                raise ConfigError(f"two tasks have the id {task.id!r}")
-            self._tasks[task.id] = task
-            self._ids[task.split].append(task.id)
-
-    def ids(self, split: Split) -> Sequence[str]:
-        return self._ids[split]
-
-    def __getitem__(self, task_id: str) -> SweTask:
-        try:
-            return self._tasks[task_id]
-        except KeyError:
-            raise self.unknown(task_id) from None
+class ListedTaskSet(ListedTasks[SweTask], SweTaskSet):
+    """Tasks that are all known at once; subclasses say where the trees come from."""

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from agentgym.actions import JUDGE, Action, ActionSpec, ParsedTurn
 from agentgym.env import FORMAT, AgentEnv, Instructions, Opening, Outcome
 from agentgym.envs.sourcing import make_source, shared_taskset
 from agentgym.envs.toolcall.session import CallResult, Session
 from agentgym.envs.toolcall.task import SOURCES, ToolCallTask, ToolCallTaskSet
+from agentgym.envs.verdicts import Verdict
 from agentgym.faults import ConfigError
 from agentgym.rewards.outcome.re_seek import verdict_sign
 from agentgym.signal import RewardSignal
@@ -28,7 +29,6 @@ MESSAGE = "message"
 KEPT_TOOLS = 64
 
 _NOTED = "Noted."
-_Verdict = Annotated[Literal["yes", "no"], BeforeValidator(lambda v: v.strip().lower() if isinstance(v, str) else v)]
 
 
 class _Arguments(BaseModel):
@@ -44,7 +44,7 @@ class MessageArguments(_Arguments):
 class JudgeArguments(_Arguments):
     """Say whether the last result helped: yes or no."""
 
-    verdict: _Verdict = Field(description="Whether it told or did something that is needed.")
+    verdict: Verdict = Field(description="Whether it told or did something that is needed.")
 
 
 OWN_ACTIONS = (

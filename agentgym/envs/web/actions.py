@@ -1,4 +1,4 @@
-"""What an agent can do in a browser, and which combinations make a turn.
+"""What an agent can do in a browser, and why a turn is refused.
 
 Names and arguments are BrowserGym's (arXiv 2412.05467), with ``id`` for its ``bid``, ``text`` for its ``value`` and
 ``key`` for its ``key_comb``; the old names are read too. There is no action that runs script.
@@ -6,12 +6,12 @@ Names and arguments are BrowserGym's (arXiv 2412.05467), with ``id`` for its ``b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from agentgym.actions import JUDGE, Action, ActionSpec
+from agentgym.envs.verdicts import OUT_OF_ORDER, Verdict
 
 #: Longest text that one action types, in characters.
 MAX_TEXT_CHARS = 4_000
@@ -43,7 +43,6 @@ _Url = Annotated[
     StringConstraints(min_length=1, max_length=MAX_URL_CHARS),
 ]
 _Pixels = Annotated[float, Field(ge=-MAX_PIXELS, le=MAX_PIXELS)]
-_Verdict = Annotated[Literal["yes", "no"], BeforeValidator(lambda v: v.strip().lower() if isinstance(v, str) else v)]
 
 
 def _alias(name: str, other: str, description: str) -> Any:
@@ -214,7 +213,7 @@ class StopArguments(_Arguments):
 class JudgeArguments(_Arguments):
     """Say whether the last action brought the goal nearer: yes or no."""
 
-    verdict: _Verdict = Field(description="Whether the last action helped.")
+    verdict: Verdict = Field(description="Whether the last action helped.")
 
 
 _ELEMENTS: Final = (
@@ -265,26 +264,8 @@ FIELDS: Final = {spec.name: tuple(spec.arguments.model_fields) for spec in ACTIO
 #: Why a turn of well-formed actions is refused.
 REFUSALS: Final = {
     "nothing": "there is no action to judge",
-    "order": "write one verdict, before the other action",
-    "many": "write one action a turn, besides a verdict",
+    **OUT_OF_ORDER,
 }
-
-
-def refusal(actions: Sequence[Action], judgeable: bool) -> str | None:
-    """Why these actions are no turn; None where they are: at most one verdict, then at most one other action.
-
-    Args:
-        actions: At least one.
-        judgeable: There is an action that was not judged yet.
-    """
-    names = [a.name for a in actions]
-    if names[0] == JUDGE:
-        if not judgeable:
-            return REFUSALS["nothing"]
-        names = names[1:]
-    if JUDGE in names:
-        return REFUSALS["order"]
-    return REFUSALS["many"] if len(names) > 1 else None
 
 
 def called(name: str, *args: Any) -> Action:

@@ -17,8 +17,9 @@ from agentgym.actions import JUDGE, Action, ActionSpec, ParsedTurn
 from agentgym.aio import on_shared_loop, start_on_shared_loop
 from agentgym.env import FORMAT, AgentEnv, Instructions, Opening, Outcome
 from agentgym.envs.sourcing import make_source, shared_taskset
+from agentgym.envs.verdicts import refusal
 from agentgym.envs.web import gold, language, observing, prompts
-from agentgym.envs.web.actions import ACTION_SETS, ACTIONS, FIELDS, ActionSet, refusal
+from agentgym.envs.web.actions import ACTION_SETS, ACTIONS, FIELDS, REFUSALS, ActionSet
 from agentgym.envs.web.doing import IN_BROWSER
 from agentgym.envs.web.episode import NOTHING, Did, Episode
 from agentgym.envs.web.expert import Slips, slipped
@@ -240,7 +241,7 @@ class WebEnv(AgentEnv[WebTask]):
     async def _turn(self, episode: Episode, turn: ParsedTurn) -> Outcome:
         task, progress = self.task, episode.progress
         before = self._key(task, episode)
-        if reason := refusal(turn.actions, judgeable=progress.useful is not None):
+        if reason := refusal(turn.actions, progress.useful is not None, REFUSALS):
             return Outcome(f"Error: {reason}", RewardSignal(process={FORMAT: -1.0}), before)
         parts: dict[str, float] = {}
         observation, outcome = prompts.NOTED, None

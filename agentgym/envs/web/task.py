@@ -15,7 +15,7 @@ from pydantic import Field
 
 from agentgym.actions import Action
 from agentgym.faults import ConfigError
-from agentgym.task import SPLITS, Split, Task, TaskSet
+from agentgym.task import ListedTasks, Task, TaskSet
 
 if TYPE_CHECKING:  # the machinery needs a browser's libraries
     from agentgym.tools.browser.session import Session
@@ -172,30 +172,5 @@ class WebTaskSet(TaskSet[WebTask]):
         raise ConfigError(f"{type(self).__name__} lists no words, so model: tiny cannot be made for it")
 
 
-class ListedTaskSet(WebTaskSet):
-    """Tasks that were read from files, or are few enough to be listed.
-
-    Args:
-        tasks: In the file's order.
-
-    Raises:
-        ConfigError: Two tasks of one id.
-    """
-
-    def __init__(self, tasks: Iterable[WebTask]) -> None:
-        self._tasks: dict[str, WebTask] = {}
-        self._ids: dict[Split, list[str]] = {split: [] for split in SPLITS}
-        for task in tasks:
-            if task.id in self._tasks:
-                raise ConfigError(f"two tasks have the id {task.id!r}")
-            self._tasks[task.id] = task
-            self._ids[task.split].append(task.id)
-
-    def ids(self, split: Split) -> Sequence[str]:
-        return self._ids[split]
-
-    def __getitem__(self, task_id: str) -> WebTask:
-        try:
-            return self._tasks[task_id]
-        except KeyError:
-            raise self.unknown(task_id) from None
+class ListedTaskSet(ListedTasks[WebTask], WebTaskSet):
+    """Tasks that were read from files, or are few enough to be listed."""

@@ -5,9 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentgym.actions import PARSERS, Action
-from agentgym.envs.routing.actions import ACTIONS, ONE_SHOT_ACTIONS, REFUSALS, refusal
-
-ROUTE, JUDGE, ANSWER = Action("route"), Action("judge"), Action("answer")
+from agentgym.envs.routing.actions import ACTIONS, ONE_SHOT_ACTIONS
 
 
 @pytest.mark.parametrize("style", ["tags", "xml", "hermes", "json"])
@@ -40,26 +38,6 @@ def test_verdicts_are_read_whatever_their_case() -> None:
 
 def test_one_shot_tasks_only_route() -> None:
     assert [spec.name for spec in ONE_SHOT_ACTIONS] == ["route"]
-
-
-@pytest.mark.parametrize(
-    ("actions", "judgeable", "reason"),
-    [
-        ([ROUTE], False, None),
-        ([ANSWER], False, None),
-        ([JUDGE], True, None),
-        ([JUDGE, ROUTE], True, None),
-        ([JUDGE, ANSWER], True, None),
-        ([JUDGE], False, "nothing"),
-        ([JUDGE, ROUTE], False, "nothing"),
-        ([ROUTE, JUDGE], True, "order"),
-        ([JUDGE, JUDGE], True, "order"),
-        ([ROUTE, ROUTE], True, "many"),
-        ([JUDGE, ROUTE, ANSWER], True, "many"),
-    ],
-)
-def test_what_makes_a_turn(actions: list[Action], judgeable: bool, reason: str | None) -> None:
-    assert refusal(actions, judgeable) == (REFUSALS[reason] if reason else None)
 
 
 @given(st.text(max_size=300))

@@ -4,26 +4,10 @@ import pytest
 from pydantic import ValidationError
 
 from agentgym.actions import PARSERS, Action
-from agentgym.envs.search.actions import ACTIONS, JudgeArguments, refusal
+from agentgym.envs.search.actions import ACTIONS, JudgeArguments
 
 SEARCH, ANSWER = Action("search", {"query": "x"}), Action("answer", {"text": "x"})
 JUDGE = Action("judge", {"verdict": "yes"})
-
-
-@pytest.mark.parametrize("actions", [[SEARCH], [ANSWER], [JUDGE], [JUDGE, SEARCH], [JUDGE, ANSWER]])
-def test_turns(actions: list[Action]) -> None:
-    assert refusal(actions, judgeable=True) is None
-
-
-@pytest.mark.parametrize(
-    "actions", [[SEARCH, SEARCH], [SEARCH, ANSWER], [SEARCH, JUDGE], [JUDGE, JUDGE], [JUDGE, SEARCH, ANSWER]]
-)
-def test_refused_combinations(actions: list[Action]) -> None:
-    assert refusal(actions, judgeable=True)
-
-
-def test_without_a_result_there_is_nothing_to_judge() -> None:
-    assert refusal([JUDGE, SEARCH], judgeable=False) == "there is no search result to judge"
 
 
 def test_verdicts_are_yes_or_no() -> None:

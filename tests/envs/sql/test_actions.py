@@ -3,31 +3,8 @@ from __future__ import annotations
 import pytest
 
 from agentgym.actions import Action
-from agentgym.envs.sql.actions import ACTIONS, REFUSALS, refusal
+from agentgym.envs.sql.actions import ACTIONS
 from agentgym.formats import TagParser, XmlParser
-
-JUDGE, QUERY, LOOK = (
-    Action("judge", {"verdict": "yes"}),
-    Action("query", {"sql": "SELECT 1"}),
-    Action("schema", {"table": ""}),
-)
-
-
-@pytest.mark.parametrize(
-    ("actions", "judgeable", "reason"),
-    [
-        ([QUERY], False, None),
-        ([JUDGE], True, None),
-        ([JUDGE, LOOK], True, None),
-        ([JUDGE, QUERY], False, "nothing"),
-        ([QUERY, JUDGE], True, "order"),
-        ([JUDGE, JUDGE], True, "order"),
-        ([QUERY, LOOK], True, "many"),
-        ([JUDGE, QUERY, LOOK], True, "many"),
-    ],
-)
-def test_what_makes_a_turn(actions: list[Action], judgeable: bool, reason: str | None) -> None:
-    assert refusal(actions, judgeable) == (None if reason is None else REFUSALS[reason])
 
 
 @pytest.mark.parametrize("parser", [TagParser(ACTIONS), XmlParser(ACTIONS)])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agentgym.actions import PARSERS, Action
 from agentgym.envs.web import language  # noqa: F401 - registers its format
-from agentgym.envs.web.actions import ACTION_SETS, ACTIONS, FIELDS, REFUSALS, called, refusal
+from agentgym.envs.web.actions import ACTION_SETS, ACTIONS, FIELDS, called
 from agentgym.envs.web.doing import IN_BROWSER
 
 FORMATS = ("tags", "xml", "hermes", "json", "browsergym")
@@ -69,22 +69,6 @@ def test_sets() -> None:
 def test_nothing_runs_script() -> None:
     words = {*FIELDS, *(name for names in FIELDS.values() for name in names)}
     assert not {"evaluate", "script", "javascript", "expression", "code", "python"} & words
-
-
-@pytest.mark.parametrize(
-    ("names", "judgeable", "why"),
-    [
-        (["click"], False, None),
-        (["judge", "click"], True, None),
-        (["judge"], True, None),
-        (["judge", "click"], False, "nothing"),
-        (["click", "judge"], True, "order"),
-        (["judge", "judge"], True, "order"),
-        (["click", "click"], True, "many"),
-    ],
-)
-def test_turns(names: list[str], judgeable: bool, why: str | None) -> None:
-    assert refusal([Action(n) for n in names], judgeable) == (REFUSALS[why] if why else None)
 
 
 @given(st.sampled_from(FORMATS), st.text(max_size=80))

@@ -1,6 +1,6 @@
 """Every template of the bundled sites in a real browser: its expert solves it, and doing nothing does not.
 
-Here each is tried on one seed; the tests of each site try all of them on five seeds without a browser.
+Here each is tried on one seed; `sites/test_templates.py` tries all of them on five seeds without a browser.
 """
 
 from __future__ import annotations

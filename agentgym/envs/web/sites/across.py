@@ -36,6 +36,7 @@ from agentgym.envs.web.sites.wiki import expert as wiki
 from agentgym.envs.web.sites.wiki.content import Content, create, page_called
 from agentgym.envs.web.sites.wiki.templates_find import of_category
 from agentgym.envs.web.sites.wiki.wishes import Wish as WikiWish
+from agentgym.envs.web.sites.wishes import SiteWish
 
 #: What is written on a ticket once it is done, or cannot be.
 DONE, IMPOSSIBLE = "Done", "This is not possible"
@@ -93,7 +94,7 @@ class TicketTask(Across):
     #: What is to be written on it; empty: nothing.
     remark: ClassVar[str] = ""
 
-    def task(self, dbs: Databases, number: int, wish: CalendarWish | WikiWish, text: str, steps: int) -> Goal:
+    def task(self, dbs: Databases, number: int, wish: SiteWish, text: str, steps: int) -> Goal:
         """The goal of fulfilling a ticket's wish."""
         site, db = self.sites[1], dbs["tracker"]
         facts, keep, _ = wish.facts(site)
@@ -108,7 +109,6 @@ class TicketTask(Across):
             said, kept = comment_facts(db, number, self.remark)
             facts, keep = facts + said, keep + kept
             params["comment"] = said[0]
-        pages = wish.pages_on_the_way() if isinstance(wish, WikiWish) else wish.pages()
         return Goal(
             text,
             "http://tracker.test/",
@@ -116,7 +116,7 @@ class TicketTask(Across):
             facts,
             keep=keep,
             steps=steps,
-            pages=(f"/tickets/{number}", *pages),
+            pages=(f"/tickets/{number}", *wish.pages_on_the_way()),
             params=params,
         )
 
@@ -284,7 +284,7 @@ class MeetingFromWiki(WikiTask):
             f" (http://calendar.test) as {title}, without a room."
         )
         goal = self.goal(dbs, facts, keep, text, 14, title)
-        return replace(goal, pages=(*goal.pages, *wish.pages()), params={**goal.params, **wish.params()})
+        return replace(goal, pages=(*goal.pages, *wish.pages_on_the_way()), params={**goal.params, **wish.params()})
 
     def moves(self, goal: Goal, view: View) -> Moves:
         yield from self.first_look(view, "calendar", self.look(goal, view), calendar.moves(goal, view))
@@ -315,7 +315,7 @@ class FollowRules(WikiTask):
             " in the calendar (http://calendar.test)."
         )
         goal = self.goal(dbs, facts, keep, text, 13, page)
-        return replace(goal, pages=(*goal.pages, *wish.pages()), params={**goal.params, **wish.params()})
+        return replace(goal, pages=(*goal.pages, *wish.pages_on_the_way()), params={**goal.params, **wish.params()})
 
     def moves(self, goal: Goal, view: View) -> Moves:
         yield from self.first_look(view, "calendar", self.look(goal, view), calendar.moves(goal, view))

@@ -18,10 +18,12 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from agentgym.envs.web.sites.serving import ASGIApp
     from agentgym.tools.browser.tree import Tree
 
@@ -103,10 +105,12 @@ class Site(ABC):
     Attributes:
         name: Also the name of its host: ``http://NAME.test``.
         title: What its pages call it.
+        schema: The statements that make its tables, each ended by a semicolon.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    schema: ClassVar[str]
 
     @property
     def origin(self) -> str:
@@ -115,21 +119,33 @@ class Site(ABC):
 
     @abstractmethod
     def fill(self, db: sqlite3.Connection, rng: random.Random, heldout: bool) -> None:
-        """Makes the tables in an empty database and fills them.
+        """Fills the tables of a new database.
 
         Args:
-            db: Has the table `META` only.
+            db: Has the tables of `META` and `schema`, empty.
             rng: The only source of variety.
             heldout: Whether names, products, ... come from the held-out lists, which share nothing with the others.
         """
 
     @abstractmethod
+    def application(self) -> Starlette:
+        """The application that all episodes share (`serving.application`)."""
+
     def app(self, db: sqlite3.Connection) -> ASGIApp:
         """The application over an episode's database (cheap: what is shared between episodes is made once)."""
+        # Only when pages are served: tasks can be listed and made without a web server's code.
+        from agentgym.envs.web.sites.serving import serve
+
+        return serve(_shared(self), db)
 
     def build(self, seed: int, heldout: bool) -> bytes:
         """The seed database, as `open_database` reads it; equal for equal arguments."""
         return _built(self, seed, heldout)
+
+
+@cache
+def _shared(site: Site) -> Starlette:
+    return site.application()
 
 
 @lru_cache(maxsize=MAX_CACHED)
@@ -137,7 +153,9 @@ def _built(site: Site, seed: int, heldout: bool) -> bytes:
     db = open_database(b"")
     try:
         db.execute("BEGIN")
-        db.execute(META)
+        # One by one: `executescript` would end the transaction.
+        for statement in (META + site.schema).split(";"):
+            db.execute(statement)
         site.fill(db, random.Random(f"{site.name}/{seed}/{'heldout' if heldout else 'train'}"), heldout)
         db.execute("COMMIT")
         return db.serialize()

@@ -118,6 +118,10 @@ class Visit:
         )
         return HTMLResponse(made, status)
 
+    def checked(self, template: str, *, errors: Sequence[str], **values: Any) -> Response:
+        """Renders a page with a form and what was wrong with what was sent, with status 422 where something was."""
+        return self.page(template, 422 if errors else 200, errors=errors, **values)
+
     def json(self, content: Any) -> Response:
         """An answer for the page's own script."""
         return JSONResponse(content)

@@ -337,15 +337,15 @@ class Episode:
         for _ in range(steps):
             dialog = self.browser.dialog
             shown = self.browser.tree.within(dialog.id) if dialog is not None else self.browser.tree
-            handles = shown.find_all("button|textbox|searchbox|combobox|checkbox|radio")
+            handles = shown.find_all("button|textbox|searchbox|spinbutton|combobox|checkbox|radio|tab")
             links = shown.find_all("link")
             node = rng.choice(handles if handles and (not links or rng.random() < HANDLED) else links)
-            if node.role in ("textbox", "searchbox"):
-                self.browser.act(Call("fill", (node.id, rng.choice(WRITTEN))))
-            elif node.role == "combobox":
+            if node.tag == "select":
                 options = [option.name for option in node.children]
                 if options:
                     self.browser.act(Call("select_option", (node.id, rng.choice(options))))
+            elif node.role in ("textbox", "searchbox", "spinbutton", "combobox"):
+                self.browser.act(Call("fill", (node.id, rng.choice(WRITTEN))))
             else:
                 self.browser.act(Call("click", (node.id,)))
             assert self.browser.status < 500, self.browser.url
@@ -353,6 +353,14 @@ class Episode:
     def close(self) -> None:
         for db in self.dbs.values():
             db.close()
+
+
+@pytest.fixture
+def db(request: pytest.FixtureRequest) -> Iterator[sqlite3.Connection]:
+    """A database of the module's ``SITE``."""
+    made = base.open_database(request.module.SITE.build(1, False))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -80,9 +80,8 @@ def show(visit: Visit) -> Response:
 
 def _form(visit: Visit, fields: dict[str, Any], errors: list[str], event: dict[str, Any] | None) -> Response:
     rooms = visit.rows("SELECT id, name FROM rooms ORDER BY name")
-    return visit.page(
+    return visit.checked(
         "edit.html",
-        422 if errors else 200,
         fields=fields,
         errors=errors,
         event=event,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import sqlite3
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -16,10 +14,7 @@ from agentgym.envs.web.sites.base import Site
 from agentgym.envs.web.sites.calendar import booking, rules, world
 from agentgym.envs.web.sites.calendar.rules import Slot
 from agentgym.envs.web.sites.calendar.world import ITEMS, ME, TIMES, WORKDAYS
-from agentgym.envs.web.sites.serving import Visit, application, serve
-
-if TYPE_CHECKING:
-    from agentgym.envs.web.sites.serving import ASGIApp
+from agentgym.envs.web.sites.serving import Visit, application
 
 #: What a setting can be.
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -233,40 +228,36 @@ def settings(visit: Visit) -> Response:
     )
 
 
-@cache
-def _shared() -> Starlette:
-    return application(
-        Calendar.title,
-        Path(__file__).parent / "html",
-        [
-            ("/", "GET", day),
-            ("/week", "GET", week),
-            ("/month", "GET", month),
-            ("/rooms", "GET", rooms),
-            ("/rooms/{id}", "GET", room),
-            ("/people", "GET", people),
-            ("/people/{id}", "GET", person),
-            ("/devices", "GET", devices),
-            ("/invitations", "GET", invitations),
-            ("/search", "GET", search),
-            ("/settings", "GET POST", settings),
-            *booking.HANDLERS,
-        ],
-        booking.NOTICES,
-    )
-
-
 class Calendar(Site):
     """A company's calendar, signed in as person `world.ME`."""
 
     name = "calendar"
     title = "Calendar"
+    schema = world.SCHEMA
 
     def fill(self, db: sqlite3.Connection, rng: random.Random, heldout: bool) -> None:
         world.fill(db, rng, heldout)
 
-    def app(self, db: sqlite3.Connection) -> ASGIApp:
-        return serve(_shared(), db)
+    def application(self) -> Starlette:
+        return application(
+            self.title,
+            Path(__file__).parent / "html",
+            [
+                ("/", "GET", day),
+                ("/week", "GET", week),
+                ("/month", "GET", month),
+                ("/rooms", "GET", rooms),
+                ("/rooms/{id}", "GET", room),
+                ("/people", "GET", people),
+                ("/people/{id}", "GET", person),
+                ("/devices", "GET", devices),
+                ("/invitations", "GET", invitations),
+                ("/search", "GET", search),
+                ("/settings", "GET POST", settings),
+                *booking.HANDLERS,
+            ],
+            booking.NOTICES,
+        )
 
 
 SITE = Calendar()

@@ -12,13 +12,15 @@ import sqlite3
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentgym.envs.web.sites.base import Answer, Fact, Goal, Scalar, unchanged, untouched, value
+from agentgym.envs.web.sites.base import Fact, Scalar, unchanged, untouched, value
 from agentgym.envs.web.sites.calendar.rules import Slot
 from agentgym.envs.web.sites.calendar.world import ME
 from agentgym.envs.web.sites.trails import Plan
+from agentgym.envs.web.sites.wishes import SiteWish, as_json
 
-#: Calls of an expert: to open a meeting (search, send, follow), to save a form, to confirm a dialog, to answer.
-_OPENING, _EDITING, _BOOKING, _CANCELLING, _CLICK = 3, 2, 3, 2, 1
+#: Calls of an expert: to open a meeting (search, send, follow), to save a form, to confirm a dialog, to answer, to
+#: see a page of a trail.
+_OPENING, _EDITING, _BOOKING, _CANCELLING, _CLICK, _READING = 3, 2, 3, 2, 1, 2
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def my_meetings(db: sqlite3.Connection, after: int = 0) -> list[int]:
     return [i for (i,) in db.execute("SELECT id FROM events WHERE organiser_id=? AND id>? ORDER BY id", (ME, after))]
 
 
-class Wish:
+class Wish(SiteWish):
     """The calendar as it is now, and then as it should be.
 
     Args:
@@ -116,6 +118,8 @@ class Wish:
         answers: My answer by meeting that I am invited to.
         settings: My settings.
     """
+
+    site = "calendar"
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
@@ -132,44 +136,10 @@ class Wish:
         self.meetings[number] = replace(self.meetings[number], **changes)
         return self.meetings[number]
 
-    def goal(
-        self,
-        text: str,
-        start: str,
-        *,
-        answer: Answer | None = None,
-        trail: tuple[str, ...] = (),
-        infeasible: bool = False,
-        steps: int | None = None,
-        site: str = "",
-    ) -> Goal:
-        """The goal of making the calendar so.
+    def reading(self, trail: tuple[str, ...]) -> int:
+        return _READING * len(trail)
 
-        Args:
-            text: What the agent is asked to do.
-            start: Path of the first page.
-            answer: What must be said.
-            trail: Paths of the pages by which the expert finds out what it says or where it books.
-            infeasible: It cannot be done.
-            steps: The expert's calls; None: an estimate.
-            site: Names the site in the facts (for goals whose first site is another).
-        """
-        facts, keep, calls = self.facts(site)
-        return Goal(
-            text=text,
-            start=f"http://calendar.test{start}",
-            sites=("calendar",),
-            facts=facts,
-            answer=answer,
-            keep=keep,
-            infeasible=infeasible,
-            steps=steps or calls + 2 * len(trail) + 1,
-            pages=self.pages(trail),
-            params=self.params(trail),
-        )
-
-    def pages(self, trail: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Paths of the pages that are on the way."""
+    def pages_on_the_way(self, trail: tuple[str, ...] = ()) -> tuple[str, ...]:
         changed = [n for n, wanted in self.meetings.items() if meeting(self.db, n) != wanted]
         found = [target.partition("?")[0] for target in trail]
         found += [path for n in changed for path in (f"/meetings/{n}", f"/meetings/{n}/edit")]
@@ -181,7 +151,6 @@ class Wish:
         return tuple(dict.fromkeys(found))
 
     def params(self, trail: tuple[str, ...] = ()) -> dict[str, Any]:
-        """What the expert needs to know."""
         meetings = (*self.meetings.values(), *self.new)
         says = {text for m in meetings for text in (m.title, m.day, m.starts, m.ends, m.notes)}
         plan = Plan(
@@ -197,7 +166,6 @@ class Wish:
         return {"calendar": plan}
 
     def facts(self, site: str = "") -> tuple[tuple[Fact, ...], tuple[Fact, ...], int]:
-        """What must become true, what must stay as it is, and about how many calls that takes."""
         facts: list[Fact] = []
         keep: list[Fact] = []
         calls = 0
@@ -258,7 +226,7 @@ class Wish:
             ("guests", _OTHER_GUESTS_OF, now.guests ^ wanted.guests),
             ("devices", _OTHER_LOANS_OF, now.devices ^ wanted.devices),
         ):
-            keep.append(unchanged(self.db, f"other {kind} of {number}", sql, number, _json(changed), site=site))
+            keep.append(unchanged(self.db, f"other {kind} of {number}", sql, number, as_json(changed), site=site))
         return facts, keep
 
     def _booked(self, wanted: Meeting, site: str) -> list[Fact]:
@@ -282,15 +250,15 @@ class Wish:
 
     def _others(self, touched: list[int], answered: list[int], site: str) -> list[Fact]:
         """That nothing else has changed."""
-        db, last, json_touched = self.db, self.last, _json(touched)
+        db, last, json_touched = self.db, self.last, as_json(touched)
         guests = sorted({p for m in self.new for p in m.guests})
         return [
             unchanged(db, "other meetings", _OTHER_MEETINGS, last, json_touched, site=site),
             unchanged(db, "guests of other meetings", _OTHER_GUESTS, last, json_touched, site=site),
             unchanged(db, "devices of other meetings", _OTHER_LOANS, last, json_touched, site=site),
-            unchanged(db, "my other answers", _OTHER_ANSWERS, ME, _json(answered), site=site),
+            unchanged(db, "my other answers", _OTHER_ANSWERS, ME, as_json(answered), site=site),
             Fact("no surplus meeting", _SURPLUS, (last, len(self.new)), site=site),
-            Fact("no surplus guest", _NEW_ALONE, (last, _json(guests)), ((0,),), site),
+            Fact("no surplus guest", _NEW_ALONE, (last, as_json(guests)), ((0,),), site),
             *untouched(db, "people", "rooms", "equipment", "devices", site=site),
         ]
 
@@ -308,7 +276,3 @@ _OTHER_LOANS = """SELECT event_id, device_id FROM loans
 _OTHER_ANSWERS = """SELECT event_id, response FROM attendees
   WHERE person_id=? AND event_id NOT IN (SELECT value FROM json_each(?)) ORDER BY 1"""
 _SURPLUS = "SELECT count(*)<=?2 FROM events WHERE id>?1 AND NOT cancelled"
-
-
-def _json(numbers: Any) -> str:
-    return json.dumps(sorted(numbers))

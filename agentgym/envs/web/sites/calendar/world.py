@@ -118,9 +118,7 @@ TIMES = tuple(clock(m) for m in range(FIRST_HOUR * 60, LAST_HOUR * 60 + 1, SLOT)
 
 
 def fill(db: sqlite3.Connection, rng: random.Random, heldout: bool) -> None:
-    """Writes a world into a database that has the table `meta` only."""
-    for statement in SCHEMA.split(";")[:-1]:
-        db.execute(statement)
+    """Writes a world into empty tables."""
     _Builder(db, rng, HELDOUT if heldout else TRAIN).build()
 
 

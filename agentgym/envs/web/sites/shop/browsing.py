@@ -136,9 +136,8 @@ def product(visit: Visit) -> Response:
                 return visit.go("/cart", notice="added")
     variants = visit.rows("SELECT colour, size, stock FROM variants WHERE product = ? ORDER BY id", item["id"])
     sizes = list(dict.fromkeys(row["size"] for row in variants if row["size"]))
-    return visit.page(
+    return visit.checked(
         "product.html",
-        status=422 if errors else 200,
         item=item,
         errors=errors,
         variants=[{**row, "price": money(item["price"])} for row in variants],
@@ -185,4 +184,4 @@ def review(visit: Visit) -> Response:
                 "INSERT INTO reviews VALUES (NULL, ?, ?, ?, ?, ?, ?)", item["id"], author, stars, title, body, visit.now
             )
             return visit.go(f"/product/{item['slug']}", notice="reviewed")
-    return visit.page("review.html", status=422 if errors else 200, item=item, errors=errors)
+    return visit.checked("review.html", item=item, errors=errors)

@@ -68,7 +68,7 @@ def cart(visit: Visit) -> Response:
                 visit.write("UPDATE basket SET coupon = ?", code)
                 return visit.go("/cart", notice="coupon")
             errors.append(reason)
-    return visit.page("cart.html", status=422 if errors else 200, errors=errors, **_cart(visit))
+    return visit.checked("cart.html", errors=errors, **_cart(visit))
 
 
 def offers(visit: Visit) -> Response:
@@ -99,9 +99,8 @@ def checkout(visit: Visit) -> Response:
         ]
         if not errors:
             return visit.go(f"/orders/{_place(visit, held, address, shipping, card)}", notice="placed")
-    return visit.page(
+    return visit.checked(
         "checkout.html",
-        status=422 if errors else 200,
         errors=errors,
         addresses=addresses,
         cards=cards,

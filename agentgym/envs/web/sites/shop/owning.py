@@ -67,9 +67,8 @@ def order(visit: Visit) -> Response:
                 line["variant"],
             )
         return visit.go("/cart", notice="again")
-    return visit.page(
+    return visit.checked(
         "order.html",
-        status=422 if errors else 200,
         errors=errors,
         order=found,
         lines=lines,
@@ -103,9 +102,8 @@ def give_back(visit: Visit) -> Response:
                     visit.now,
                 )
             return visit.go(f"/orders/{found['id']}", notice="returned")
-    return visit.page(
+    return visit.checked(
         "return.html",
-        status=422 if errors else 200,
         errors=errors,
         order=found,
         lines=lines,
@@ -128,9 +126,8 @@ def account(visit: Visit) -> Response:
             )
             return visit.go("/account", notice="saved")
         errors.append("A phone number has 5 to 15 digits and nothing else.")
-    return visit.page(
+    return visit.checked(
         "account.html",
-        status=422 if errors else 200,
         errors=errors,
         me=visit.row("SELECT * FROM account"),
         addresses=visit.rows("SELECT * FROM addresses ORDER BY id"),
@@ -162,4 +159,4 @@ def address(visit: Visit) -> Response:
             )
             return visit.go("/account", notice="saved")
         found = {**found, **new}
-    return visit.page("address.html", status=422 if errors else 200, errors=errors, found=found)
+    return visit.checked("address.html", errors=errors, found=found)

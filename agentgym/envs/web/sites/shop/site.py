@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import sqlite3
 from datetime import date, timedelta
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,8 +21,6 @@ from agentgym.envs.web.sites.shop.content import (
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-
-    from agentgym.envs.web.sites.serving import ASGIApp
 
 #: The shop's present.
 NOW = date(2031, 5, 20)
@@ -152,24 +149,14 @@ def _orders(db: sqlite3.Connection, rng: random.Random) -> None:
             db.execute("INSERT INTO lines VALUES (NULL, ?, ?, ?, ?)", (number, variant, quantity, price))
 
 
-@cache
-def _application() -> Starlette:
-    # Only when pages are served: tasks can be listed and made without a web server's code.
-    from agentgym.envs.web.sites.serving import application
-    from agentgym.envs.web.sites.shop.handlers import HANDLERS, NOTICES
-
-    return application(Shop.title, Path(__file__).parent / "pages", HANDLERS, NOTICES)
-
-
 class Shop(Site):
     """A general store in which one customer is signed in."""
 
     name: ClassVar[str] = "shop"
     title: ClassVar[str] = "Cornershop"
+    schema: ClassVar[str] = SCHEMA
 
     def fill(self, db: sqlite3.Connection, rng: random.Random, heldout: bool) -> None:
-        for statement in SCHEMA.split(";"):
-            db.execute(statement)
         content = HELDOUT if heldout else TRAIN
         db.execute("INSERT INTO meta VALUES ('now', ?)", (NOW.isoformat(),))
         for category in content.categories:
@@ -179,10 +166,11 @@ class Shop(Site):
         _coupons(db, rng, content)
         _orders(db, rng)
 
-    def app(self, db: sqlite3.Connection) -> ASGIApp:
-        from agentgym.envs.web.sites.serving import serve
+    def application(self) -> Starlette:
+        from agentgym.envs.web.sites.serving import application
+        from agentgym.envs.web.sites.shop.handlers import HANDLERS, NOTICES
 
-        return serve(_application(), db)
+        return application(self.title, Path(__file__).parent / "pages", HANDLERS, NOTICES)
 
 
 SITE = Shop()

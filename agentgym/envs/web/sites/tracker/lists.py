@@ -101,9 +101,8 @@ def tickets(visit: Visit) -> Response:
         PER_PAGE,
         (page - 1) * PER_PAGE,
     )
-    return visit.page(
+    return visit.checked(
         "tickets.html",
-        status=422 if errors else 200,
         errors=errors,
         found=found,
         count=count,
@@ -176,4 +175,4 @@ def labels(visit: Visit) -> Response:
     found = visit.rows(
         "SELECT l.*, (SELECT COUNT(*) FROM labelled k WHERE k.label = l.id) AS used FROM labels l ORDER BY l.name"
     )
-    return visit.page("labels.html", status=422 if errors else 200, errors=errors, found=found)
+    return visit.checked("labels.html", errors=errors, found=found)

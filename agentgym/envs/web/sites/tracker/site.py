@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import sqlite3
 from datetime import date, timedelta
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,8 +22,6 @@ from agentgym.envs.web.sites.tracker.content import (
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-
-    from agentgym.envs.web.sites.serving import ASGIApp
 
 #: The tracker's present.
 NOW = date(2031, 5, 20)
@@ -94,24 +91,14 @@ def _tickets(db: sqlite3.Connection, rng: random.Random, content: Content) -> No
             db.execute("INSERT INTO comments VALUES (NULL, ?, ?, ?, ?)", row)
 
 
-@cache
-def _application() -> Starlette:
-    # Only when pages are served: tasks can be listed and made without a web server's code.
-    from agentgym.envs.web.sites.serving import application
-    from agentgym.envs.web.sites.tracker.handlers import HANDLERS, NOTICES
-
-    return application(Tracker.title, Path(__file__).parent / "pages", HANDLERS, NOTICES)
-
-
 class Tracker(Site):
     """The tickets of a small company; one of its members is signed in."""
 
     name: ClassVar[str] = "tracker"
     title: ClassVar[str] = "Ticketdesk"
+    schema: ClassVar[str] = SCHEMA
 
     def fill(self, db: sqlite3.Connection, rng: random.Random, heldout: bool) -> None:
-        for statement in SCHEMA.split(";"):
-            db.execute(statement)
         content = HELDOUT if heldout else TRAIN
         db.execute("INSERT INTO meta VALUES ('now', ?)", (NOW.isoformat(),))
         _people(db, rng, content)
@@ -122,10 +109,11 @@ class Tracker(Site):
             db.execute("INSERT INTO labels VALUES (NULL, ?)", (label,))
         _tickets(db, rng, content)
 
-    def app(self, db: sqlite3.Connection) -> ASGIApp:
-        from agentgym.envs.web.sites.serving import serve
+    def application(self) -> Starlette:
+        from agentgym.envs.web.sites.serving import application
+        from agentgym.envs.web.sites.tracker.handlers import HANDLERS, NOTICES
 
-        return serve(_application(), db)
+        return application(self.title, Path(__file__).parent / "pages", HANDLERS, NOTICES)
 
 
 SITE = Tracker()

@@ -67,7 +67,7 @@ def make(visit: Visit) -> Response:
                 sql = "INSERT INTO labelled SELECT ?, id FROM labels WHERE name = ?"
                 visit.write(sql, number, visit.text("label"))
             return visit.go(f"/tickets/{number}", notice="made")
-    return visit.page("new.html", status=422 if errors else 200, errors=errors, **known)
+    return visit.checked("new.html", errors=errors, **known)
 
 
 def ticket(visit: Visit) -> Response:
@@ -86,9 +86,8 @@ def ticket(visit: Visit) -> Response:
             "SELECT l.name FROM labelled k JOIN labels l ON l.id = k.label WHERE k.ticket = ? ORDER BY l.name", number
         )
     ]
-    return visit.page(
+    return visit.checked(
         "ticket.html",
-        status=422 if errors else 200,
         errors=errors,
         ticket=found,
         labelled=labelled,

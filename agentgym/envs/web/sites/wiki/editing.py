@@ -95,9 +95,8 @@ def section(visit: Visit) -> Response:
             elif text:
                 sections.append((heading, text))
             return _save(visit, page, replace(content, sections=tuple(sections)))
-    return visit.page(
+    return visit.checked(
         "section.html",
-        422 if errors else 200,
         id=page,
         title=content.title,
         number=number,
@@ -143,9 +142,8 @@ def row(visit: Visit) -> Response:
         if not errors:
             rows[place : place + 1] = [cells]
             return _save(visit, page, replace(content, rows=tuple(rows)))
-    return visit.page(
+    return visit.checked(
         "row.html",
-        422 if errors else 200,
         id=page,
         title=content.title,
         entry=entry,
@@ -197,7 +195,7 @@ def move(visit: Visit) -> Response:
         if not errors:
             visit.write("UPDATE pages SET title=? WHERE id=?", title, page)
             return visit.go(f"/page/{page}", notice="moved")
-    return visit.page("move.html", 422 if errors else 200, id=page, title=content.title, wanted=title, errors=errors)
+    return visit.checked("move.html", id=page, title=content.title, wanted=title, errors=errors)
 
 
 def _title_errors(visit: Visit, title: str, page: int = 0) -> list[str]:
@@ -220,7 +218,7 @@ def new(visit: Visit) -> Response:
             names = (category[:MAX_TITLE],) if category else ()
             page = create(visit.db, Content(title, (), (("", text),), categories=names), ME, "new page")
             return visit.go(f"/page/{page}", notice="created")
-    return visit.page("new.html", 422 if errors else 200, title=title, text=text, category=category, errors=errors)
+    return visit.checked("new.html", title=title, text=text, category=category, errors=errors)
 
 
 def delete(visit: Visit) -> Response:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.responses import Response
 
 from agentgym.envs.web.sites.base import Site
-from agentgym.envs.web.sites.serving import Visit, application, serve
+from agentgym.envs.web.sites.serving import Visit, application
 from agentgym.envs.web.sites.wiki import editing, world
-from agentgym.envs.web.sites.wiki.content import ME, Content, page_called, read, revision
+from agentgym.envs.web.sites.wiki.content import ME, SCHEMA, Content, page_called, read, revision
 from agentgym.envs.web.sites.wiki.editing import page_of
-
-if TYPE_CHECKING:
-    from agentgym.envs.web.sites.serving import ASGIApp
 
 #: Lines of one page of results, of changes, of all pages; names that the search box suggests.
 PAGE, SUGGESTED = 20, 5
@@ -194,41 +190,37 @@ def watchlist(visit: Visit) -> Response:
     return visit.page("watchlist.html", found=visit.rows(sql))
 
 
-@cache
-def _shared() -> Starlette:
-    return application(
-        Wiki.title,
-        Path(__file__).parent / "html",
-        [
-            ("/", "GET", start),
-            *editing.HANDLERS,
-            ("/page/{id}", "GET", page),
-            ("/page/{id}/history", "GET", history),
-            ("/page/{id}/history/{revision}", "GET", old),
-            ("/categories", "GET", all_categories),
-            ("/category/{name}", "GET", category),
-            ("/search", "GET", search),
-            ("/suggest", "GET", suggest),
-            ("/all", "GET", every_page),
-            ("/changes", "GET", changes),
-            ("/user/{name}", "GET", user),
-            ("/watchlist", "GET", watchlist),
-        ],
-        editing.NOTICES,
-    )
-
-
 class Wiki(Site):
     """A wiki about an invented island, signed in as user `content.ME`."""
 
     name = "wiki"
     title = "Islandwiki"
+    schema = SCHEMA
 
     def fill(self, db: sqlite3.Connection, rng: random.Random, heldout: bool) -> None:
         world.fill(db, rng, heldout)
 
-    def app(self, db: sqlite3.Connection) -> ASGIApp:
-        return serve(_shared(), db)
+    def application(self) -> Starlette:
+        return application(
+            self.title,
+            Path(__file__).parent / "html",
+            [
+                ("/", "GET", start),
+                *editing.HANDLERS,
+                ("/page/{id}", "GET", page),
+                ("/page/{id}/history", "GET", history),
+                ("/page/{id}/history/{revision}", "GET", old),
+                ("/categories", "GET", all_categories),
+                ("/category/{name}", "GET", category),
+                ("/search", "GET", search),
+                ("/suggest", "GET", suggest),
+                ("/all", "GET", every_page),
+                ("/changes", "GET", changes),
+                ("/user/{name}", "GET", user),
+                ("/watchlist", "GET", watchlist),
+            ],
+            editing.NOTICES,
+        )
 
 
 SITE = Wiki()

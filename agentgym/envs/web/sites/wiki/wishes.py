@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
 from typing import Any
 
-from agentgym.envs.web.sites.base import Answer, Fact, Goal, rows, unchanged, untouched, value
+from agentgym.envs.web.sites.base import Fact, rows, unchanged, untouched, value
 from agentgym.envs.web.sites.trails import Plan
 from agentgym.envs.web.sites.wiki.content import ME, Content, read
+from agentgym.envs.web.sites.wishes import SiteWish, as_json
 
 #: Calls of an expert: to open a page by the search box, and to open, fill and save one of its forms.
 _OPENING, _EDITING = 3, 4
@@ -56,7 +56,7 @@ _OTHERS = {
 }
 
 
-class Wish:
+class Wish(SiteWish):
     """The wiki as it is now, and then as it should be.
 
     Args:
@@ -71,6 +71,8 @@ class Wish:
         last: The largest ids of pages, revisions and comments there were at first.
     """
 
+    site = "wiki"
+
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
         self.pages = {int(str(i)): read(db, int(str(i))) for (i,) in rows(db, "SELECT id FROM pages ORDER BY id")}
@@ -84,44 +86,11 @@ class Wish:
             "talk": int(value(db, "SELECT coalesce(max(id),0) FROM talk")),
         }
 
-    def goal(
-        self,
-        text: str,
-        start: str,
-        *,
-        answer: Answer | None = None,
-        trail: tuple[str, ...] = (),
-        infeasible: bool = False,
-        steps: int | None = None,
-        site: str = "",
-    ) -> Goal:
-        """The goal of making the wiki so.
-
-        Args:
-            text: What the agent is asked to do.
-            start: Path of the first page.
-            answer: What must be said.
-            trail: Paths of the pages by which the expert finds out what to say or do.
-            infeasible: It cannot be done.
-            steps: The expert's calls; None: an estimate.
-            site: Names the site in the facts (for goals whose first site is another).
-        """
-        facts, keep, calls = self.facts(site)
-        return Goal(
-            text=text,
-            start=f"http://wiki.test{start}",
-            sites=("wiki",),
-            facts=facts,
-            answer=answer,
-            keep=keep,
-            infeasible=infeasible,
-            steps=steps or calls + 1 + sum(_OPENING if "?q=" in target else 1 for target in trail),
-            pages=self.pages_on_the_way(trail),
-            params=self.params(trail),
-        )
+    def reading(self, trail: tuple[str, ...]) -> int:
+        return sum(_OPENING if "?q=" in target else 1 for target in trail)
 
     def pages_on_the_way(self, trail: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Paths of the pages that lead to the goal (patterns: those below a page that is to change belong to it)."""
+        # Those below a page that is to change belong to it.
         found = [target.partition("?")[0] for target in trail]
         changed = {p for p, wanted in self.pages.items() if read(self.db, p) != wanted} | set(self.summaries)
         changed |= {int(str(i)) for (i,) in rows(self.db, _WATCHES)} ^ self.watched
@@ -130,7 +99,6 @@ class Wish:
         return tuple(dict.fromkeys([*found, *(["/new"] * bool(self.new))]))
 
     def params(self, trail: tuple[str, ...] = ()) -> dict[str, Any]:
-        """What the expert needs to know."""
         says = {text for _, text in self.comments} | set(self.summaries.values())
         for content in (*self.pages.values(), *self.new):
             says |= {content.title, *content.categories}
@@ -149,7 +117,6 @@ class Wish:
         return {"wiki": plan}
 
     def facts(self, site: str = "") -> tuple[tuple[Fact, ...], tuple[Fact, ...], int]:
-        """What must become true, what must stay as it is, and about how many calls that takes."""
         facts: list[Fact] = []
         keep: list[Fact] = []
         calls = 0
@@ -203,7 +170,7 @@ class Wish:
             for key in sorted(changed[kind]):
                 facts.append(Fact(f"{kind} {key} of {page}", sql, (page, key), ((int(key in new),),), site))
         keep += [
-            unchanged(self.db, f"other {kind} of {page}", sql, page, _json(changed[kind]), site=site)
+            unchanged(self.db, f"other {kind} of {page}", sql, page, as_json(changed[kind]), site=site)
             for kind, sql in _REST.items()
         ]
         return facts, keep
@@ -221,10 +188,10 @@ class Wish:
     def _others(self, touched: list[int], site: str) -> list[Fact]:
         """That nothing else has changed."""
         db, last = self.db, self.last["pages"]
-        watched = _json({int(str(i)) for (i,) in rows(db, _WATCHES)} ^ self.watched)
+        watched = as_json({int(str(i)) for (i,) in rows(db, _WATCHES)} ^ self.watched)
         sql = "SELECT page_id FROM watches WHERE page_id NOT IN (SELECT value FROM json_each(?)) ORDER BY 1"
         return [
-            *(unchanged(db, name, sql, last, _json(touched), site=site) for name, sql in _OTHERS.items()),
+            *(unchanged(db, name, sql, last, as_json(touched), site=site) for name, sql in _OTHERS.items()),
             Fact("no surplus page", _SURPLUS, (last, len(self.new)), site=site),
             Fact("no surplus comment", _SURPLUS_TALK, (self.last["talk"], len(self.comments)), site=site),
             unchanged(db, "other comments", "SELECT * FROM talk WHERE id<=? ORDER BY id", self.last["talk"], site=site),
@@ -235,10 +202,6 @@ class Wish:
 
 _SURPLUS = "SELECT count(*)<=?2 FROM pages WHERE id>?1 AND NOT deleted"
 _SURPLUS_TALK = "SELECT count(*)<=?2 FROM talk WHERE id>?1"
-
-
-def _json(items: Iterable[Any]) -> str:
-    return json.dumps(sorted(items))
 
 
 def my_comments(db: sqlite3.Connection, after: int) -> list[tuple[int, int, str]]:

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from agentgym.envs.web.sites.wiki.content import ME, SCHEMA, Content, create, read, save
+from agentgym.envs.web.sites.wiki.content import ME, Content, create, read, save
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,7 @@ HOSTILE = (
 
 
 def fill(db: sqlite3.Connection, rng: random.Random, heldout: bool) -> None:
-    """Writes a world into a database that has the table `meta` only."""
-    for statement in SCHEMA.split(";")[:-1]:
-        db.execute(statement)
+    """Writes a world into empty tables."""
     _Builder(db, rng, HELDOUT if heldout else TRAIN).build()
 
 

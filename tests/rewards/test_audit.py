@@ -7,6 +7,7 @@ import json
 import gymnasium
 import numpy as np
 import pytest
+from browsing import need_chromium
 from quiz import PLANTS, QuizEnv
 from sandboxes import need
 
@@ -34,6 +35,9 @@ def test_the_default_reward_of_every_environment_is_sound(env_id):
     if env_id == "agentgym/Swe-v0":  # every action is a command in a container
         need("docker")
         tasks, options = 1, {"max_difficulty": 1, "max_turns": 7}
+    if env_id == "agentgym/Web-v0":  # every action is one of a browser's
+        need_chromium()
+        tasks, options = 1, {"difficulties": (1,), "max_turns": 6}
     env = gymnasium.make(env_id, disable_env_checker=True, **options).unwrapped
     report = audit(env, tasks=tasks)
     assert report.ok, [f"{f.policy} ({f.variant}): {f.exploit}" for f in report.exploits]

@@ -1,13 +1,26 @@
-"""Small sites for the tests of the browser: a dictionary of pages as an application."""
+"""Small sites for the tests of the browser: a dictionary of pages as an application. And whether there is a browser."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+
+import pytest
+
+from agentgym.tools.browser import BrowserOptions, find_chromium
 
 ORIGIN = "http://shop.test"
 Answer = tuple[int, str, str | bytes]
 Page = str | Answer | Callable[[Mapping[str, Any], bytes], Awaitable["str | Answer"]]
+
+
+def need_chromium() -> str:
+    """The program; a machine without one skips, except where everything must run."""
+    path = find_chromium(BrowserOptions())
+    if path is None and not os.environ.get("CI"):
+        pytest.skip("there is no Chromium on PATH")
+    return path or ""
 
 
 def site(pages: Mapping[str, Page]) -> Any:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from browsing import need_chromium
 
 from agentgym.envs.web.env import WebEnv
-from agentgym.tools.browser import BrowserOptions, find_chromium
 
 Started = Callable[..., WebEnv]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The program; a machine without one skips, except where everything must run."""
-    path = find_chromium(BrowserOptions())
-    if path is None and not os.environ.get("CI"):
-        pytest.skip("there is no Chromium on PATH")
-    return path or ""
+    return need_chromium()
 
 
 @pytest.fixture

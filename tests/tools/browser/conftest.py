@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from browsing import ORIGIN, page, site
+from browsing import ORIGIN, need_chromium, page, site
 
 from agentgym.aio import run_blocking
-from agentgym.tools.browser import BrowserOptions, BrowserPool, Session, find_chromium
+from agentgym.tools.browser import BrowserOptions, BrowserPool, Session
 
 Open = Callable[..., Session]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The program; a machine without one skips, except where everything must run."""
-    path = find_chromium(BrowserOptions())
-    if path is None and not os.environ.get("CI"):
-        pytest.skip("there is no Chromium on PATH")
-    return path or ""
+    return need_chromium()
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,7 @@ class Tabs:
         self._making = False  # whether a tab is being made that no page asked for
         self._opened = 0  # tabs that were opened by pages
         self._opening: set[asyncio.Task[None]] = set()
+        self._coming: set[Page] = set()  # pages that are becoming tabs
         context.on("page", self._on_page)
         context.on("dialog", self._on_dialog)
         self._listen(tab)
@@ -287,7 +288,8 @@ class Tabs:
     async def _arrive(self, page: Page) -> None:
         """A tab that was opened by a page becomes the active one."""
         try:
-            if len(self._tabs) >= MAX_TABS:
+            self._coming.add(page)  # several may come at once
+            if len(self._coming.union(tab.page for tab in self._tabs)) > MAX_TABS:
                 self._say(f"a further tab was refused: there are {MAX_TABS} already")
                 await page.close()
                 return
@@ -296,6 +298,7 @@ class Tabs:
         except Exception as error:  # it may be gone already; the browser's end is told elsewhere
             self._say(f"a tab could not be opened: {type(error).__name__}")
         finally:
+            self._coming.discard(page)
             self._opened += 1
 
     def _arrival(self, task: asyncio.Task[None]) -> None:

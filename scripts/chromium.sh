@@ -10,7 +10,7 @@ install() {
 }
 
 # The first cannot show a window, and takes half the time of the others.
-for program in "${AGENTGYM_CHROMIUM:-chromium-headless-shell}" chromium chromium-browser google-chrome; do
+for program in "${AGENTGYM_CHROMIUM:-chromium-headless-shell}" chromium chromium-browser google-chrome google-chrome-stable; do
     if command -v "$program" >/dev/null; then
         exit 0
     fi

@@ -7,7 +7,7 @@ read once more before they are graded.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from agentgym.envs.swe.tree import LITTER, File, Tree, is_path, matches
 from agentgym.tools.sandbox.base import Sandbox
@@ -22,15 +22,23 @@ LISTING_BYTES, LISTING_S = 16 << 20, 20.0
 TICK_S = 0.1
 _LIST: Final = r"date +%s.%N && exec find . -xdev \( -type f -o -type l \) -printf '%P\0%y %C@ %i %m %s\0%l\0'"
 
-#: Path -> (kind, time, inode, mode and size as text, where a link leads).
-_Listing = dict[str, tuple[str, float, str, str]]
+
+class _Entry(NamedTuple):
+    """A file or link as it is listed; equal ones have the same content."""
+
+    kind: str
+    changed: float
+    inode: int
+    mode: int
+    size: int
+    target: str
 
 
 class Notes:
     """Keeps the last listing of a sandbox's workspace."""
 
     def __init__(self) -> None:
-        self._before: _Listing | None = None
+        self._before: dict[str, _Entry] | None = None
         #: Whether some files were taken for unchanged by their listing alone since all were read.
         self.partial = False
 
@@ -51,11 +59,11 @@ class Notes:
             TreeError: They are no tree.
         """
         before, self._before = self._before, None
-        listed = _listing(sandbox) if len(known) > FEW_FILES else None
-        if before is not None and listed is not None and not everything:
+        listed = None if everything or len(known) <= FEW_FILES else _listing(sandbox)
+        if before is not None and listed is not None:
             found = {path: entry for path, entry in listed.items() if is_path(path) and not matches(path, LITTER)}
             fresh = [path for path, entry in found.items() if path not in known or before.get(path) != entry]
-            size = sum(int(found[path][2].split()[2]) for path in fresh)
+            size = sum(found[path].size for path in fresh)
             if len(fresh) <= MOST_FILES and size <= MOST_BYTES:
                 read = {path: _file(sandbox, path, found[path]) for path in fresh}
                 gone = known.keys() - found.keys()
@@ -70,24 +78,24 @@ class Notes:
         return tree
 
 
-def _file(sandbox: Sandbox, path: str, entry: tuple[str, float, str, str]) -> File:
-    kind, _, facts, target = entry
-    if kind == "l":
-        return File(target.encode(), link=True)
-    return File(sandbox.get(path), executable=bool(int(facts.split()[1], 8) & 0o100))
+def _file(sandbox: Sandbox, path: str, entry: _Entry) -> File:
+    if entry.kind == "l":
+        return File(entry.target.encode(), link=True)
+    return File(sandbox.get(path), executable=bool(entry.mode & 0o100))
 
 
-def _listing(sandbox: Sandbox) -> _Listing | None:
+def _listing(sandbox: Sandbox) -> dict[str, _Entry] | None:
     """All files and links; None where that cannot be had: too many, names that are not UTF-8, no ``find``."""
     result = sandbox.exec(["bash", "-c", _LIST], timeout_s=LISTING_S, output_bytes=LISTING_BYTES)
     if result.exit_code or result.truncated or "\ufffd" in result.output:
         return None
     now, _, rest = result.output.partition("\n")
     fields = rest.split("\0")[:-1]
-    listed: _Listing = {}
+    listed: dict[str, _Entry] = {}
     for path, facts, target in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
-        kind, changed, rest = facts.split(" ", 2)
+        kind, changed, inode, mode, size = facts.split()
         # A time that no other listing can show: the next one takes the file for changed.
         recent = float(now) - float(changed) < TICK_S
-        listed[path] = kind, float("nan") if recent else float(changed), rest, target
+        time = float("nan") if recent else float(changed)
+        listed[path] = _Entry(kind, time, int(inode), int(mode, 8), int(size), target)
     return listed

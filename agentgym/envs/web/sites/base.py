@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from agentgym.envs.web.sites.serving import ASGIApp
+    from agentgym.tools.browser.gateway import ASGIApp
     from agentgym.tools.browser.tree import Tree
 
 Scalar = str | int | float | None

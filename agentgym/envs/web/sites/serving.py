@@ -22,11 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from agentgym.envs.web.sites.base import Scalar, money, value
-
-Message = MutableMapping[str, Any]
-ASGIApp = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
+from agentgym.tools.browser.gateway import ASGIApp, Receive, Send
 
 _HERE = Path(__file__).parent
 #: Bytes of a form that are read; a longer one is refused.
@@ -257,8 +253,8 @@ def serve(shared: Starlette, db: sqlite3.Connection) -> ASGIApp:
 
     async def app(
         scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
+        receive: Receive,
+        send: Send,
     ) -> None:
         scope["database"] = db
         await shared(scope, receive, send)

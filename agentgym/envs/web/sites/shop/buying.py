@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from agentgym.envs.web.sites.serving import Visit
-from agentgym.envs.web.sites.shop.site import SHIPPING
+from agentgym.envs.web.sites.shop.content import SHIPPING
 
 _LINES = """SELECT v.id AS variant, p.slug, p.name, p.category, v.colour, v.size, v.stock, c.quantity, p.price,
     c.quantity * p.price AS total

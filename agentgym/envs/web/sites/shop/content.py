@@ -8,6 +8,10 @@ from dataclasses import dataclass
 SIZES = ("S", "M", "L", "XL")
 #: The size of things that have only one.
 ONE_SIZE = ""
+#: Days after delivery in which things can be returned.
+RETURN_DAYS = 30
+#: Cost of shipping in cents.
+SHIPPING = {"Standard": 400, "Express": 1200, "Pick up": 0}
 
 
 @dataclass(frozen=True)

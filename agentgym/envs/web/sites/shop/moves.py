@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from agentgym.envs.web.sites.base import Call, Fact, Row, Scalar, View, money, rows, tables, untouched, value
 from agentgym.envs.web.sites.hands import click, filtered, follow, form, open_page, path_of, press_button, select, tick
-from agentgym.envs.web.sites.shop.site import SHIPPING, SITE
+from agentgym.envs.web.sites.shop.content import SHIPPING
+from agentgym.envs.web.sites.shop.site import SITE
 
 START = SITE.origin + "/"
 #: Tables that an order changes.

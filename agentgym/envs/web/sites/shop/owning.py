@@ -8,8 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from agentgym.envs.web.sites.serving import Visit
-from agentgym.envs.web.sites.shop.content import REASONS, RESOLUTIONS
-from agentgym.envs.web.sites.shop.site import RETURN_DAYS
+from agentgym.envs.web.sites.shop.content import REASONS, RESOLUTIONS, RETURN_DAYS
 
 #: Orders on a page.
 PER_PAGE = 5

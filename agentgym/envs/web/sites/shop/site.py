@@ -12,6 +12,7 @@ from agentgym.envs.web.sites.base import Site
 from agentgym.envs.web.sites.shop.content import (
     HELDOUT,
     ONE_SIZE,
+    SHIPPING,
     SIZES,
     SUMMARIES,
     TRAIN,
@@ -28,10 +29,6 @@ NOW = date(2031, 5, 20)
 PER_CATEGORY = 14
 #: Ages of the customer's past orders in days, from the oldest: at least one of each state that an order can have.
 AGES = ((76, 89), (60, 75), (44, 58), (24, 33), (12, 20), (5, 9), (1, 4))
-#: Days after delivery in which things can be returned.
-RETURN_DAYS = 30
-#: Cost of shipping in cents.
-SHIPPING = {"Standard": 400, "Express": 1200, "Pick up": 0}
 
 SCHEMA = """
 CREATE TABLE account (id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL, phone TEXT NOT NULL,

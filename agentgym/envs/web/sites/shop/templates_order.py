@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from agentgym.envs.web.sites.base import Call, Databases, Fact, Goal, Template, Unfit, View, one, rows, value
 from agentgym.envs.web.sites.hands import follow, form, path_of, press_button, query_of, tick
-from agentgym.envs.web.sites.shop.content import REASONS, RESOLUTIONS
+from agentgym.envs.web.sites.shop.content import REASONS, RESOLUTIONS, RETURN_DAYS
 from agentgym.envs.web.sites.shop.mending import ShopTask
 from agentgym.envs.web.sites.shop.moves import (
     START,
@@ -25,7 +25,7 @@ from agentgym.envs.web.sites.shop.moves import (
     to_order,
     to_product,
 )
-from agentgym.envs.web.sites.shop.site import NOW, RETURN_DAYS
+from agentgym.envs.web.sites.shop.site import NOW
 
 NOTES = ("ring twice", "leave at the door", "mind the dog", "call before you come", "back entrance please")
 

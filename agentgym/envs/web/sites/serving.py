@@ -7,7 +7,7 @@ travel as a code in the URL (``?notice=added``), and every path that takes a POS
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from agentgym.envs.web.sites.base import Scalar, money, value
-from agentgym.tools.browser.gateway import ASGIApp, Receive, Send
+from agentgym.tools.browser.gateway import ASGIApp, Message, Receive, Send
 
 _HERE = Path(__file__).parent
 #: Bytes of a form that are read; a longer one is refused.
@@ -251,11 +251,7 @@ def application(
 def serve(shared: Starlette, db: sqlite3.Connection) -> ASGIApp:
     """An episode's application: the shared one over its own database."""
 
-    async def app(
-        scope: MutableMapping[str, Any],
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
         scope["database"] = db
         await shared(scope, receive, send)
 

@@ -158,7 +158,7 @@ class Episode:
 
     async def _lease(self) -> None:
         await self.close()
-        self.session = await self._pool.lease(self.world.sites())
+        self.session = await self._pool.lease(self.world.sites(), trusted=self.world.trusted)
 
     async def _open_first(self) -> None:
         session = self._session

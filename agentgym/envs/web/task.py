@@ -81,9 +81,12 @@ class World(ABC):
     Class attributes a kind of world sets:
         copyable: A page that was just opened is the same when it is opened again with `load`ed contents: it depends
             on nothing but its URL and the databases.
+        trusted: Name of its sites, where they are trusted not to work against their visitors and are the same for all
+            worlds of this name: these may share a browser context, one after the other; see `BrowserPool.lease`.
     """
 
     copyable: ClassVar[bool] = False
+    trusted: ClassVar[str] = ""
 
     @abstractmethod
     def sites(self) -> Mapping[str, Any]:

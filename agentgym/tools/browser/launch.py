@@ -36,8 +36,10 @@ COSTLY = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup", 
 ASKING = ("AutofillServerCommunication",)
 #: What would isolate the frames of one episode from each other: episodes have contexts, and so processes, of their own.
 ISOLATION = ("IsolateOrigins", "site-per-process")
+#: What keeps a page that was left, or shows the same site's next page in another process.
+KEEPING = ("BackForwardCache", "ProactivelySwapBrowsingInstance", "RenderDocument")
 FLAGS = (
-    f"--disable-features={','.join(PLAYWRIGHT_OFF + COSTLY + ASKING + ISOLATION)}",
+    f"--disable-features={','.join(PLAYWRIGHT_OFF + COSTLY + ASKING + ISOLATION + KEEPING)}",
     "--disable-site-isolation-trials",
     # No name is looked up, whatever asks for it.
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",

@@ -22,6 +22,7 @@ class BrowserOptions:
     browsers: int = 1  #: Chromium processes (each with its own children).
     size: int = 32  #: Most sessions at once, all browsers together; further leases wait.
     ready: int = 2  #: Contexts made ahead of being asked for.
+    reuse: int = 1  #: Leases that a context serves, one after the other, where these allow it; 1: each has its own.
     executable_path: str | None = None  #: Chromium; None: `find_chromium`.
     headed: bool = False  #: Whether a person can watch.
     slow_mo_ms: float = 0.0  #: Pause before each action, for people who watch.
@@ -34,7 +35,17 @@ class BrowserOptions:
     lease_s: float = 120.0  #: Longest wait for a session, in seconds.
 
     def __post_init__(self) -> None:
-        for name in ("browsers", "size", "settle_ms", "load_ms", "still_ms", "max_nodes", "max_text", "lease_s"):
+        for name in (
+            "browsers",
+            "size",
+            "reuse",
+            "settle_ms",
+            "load_ms",
+            "still_ms",
+            "max_nodes",
+            "max_text",
+            "lease_s",
+        ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"browser option {name} must be above 0, not {getattr(self, name)}")
         if self.ready < 0:

@@ -1,8 +1,9 @@
 """`BrowserPool`: browsers whose contexts are made before they are asked for.
 
 A new context with its process, its gateway and our world in its page takes some ten to hundred milliseconds; a lease
-takes a warm one and the next is made in the background. No context is ever used by two episodes. When a browser
-crashes, its sessions are faults of the world (their collectors try again), and another one is started.
+takes a warm one and the next is made in the background. No context is used by two leases, but for those that trust
+their sites and say so (`BrowserPool.lease`), one after the other and wiped in between. When a browser crashes, its
+sessions are faults of the world (their collectors try again), and another one is started.
 
 A pool belongs to the event loop in which it was first used; see `agentgym.aio`.
 """
@@ -14,7 +15,7 @@ import atexit
 import contextlib
 import logging
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ from agentgym.tools.browser.launch import launch
 from agentgym.tools.browser.options import BrowserOptions
 from agentgym.tools.browser.session import Session
 from agentgym.tools.browser.tab import BrowserTab
+from agentgym.tools.browser.tabs import CLOSED
+from agentgym.tools.browser.wiping import wipe
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Playwright
@@ -72,6 +75,9 @@ class _Warm:
 
     def __init__(self, home: _Browser, context: BrowserContext, gateway: Gateway, tab: BrowserTab) -> None:
         self.home, self.context, self.gateway, self.tab = home, context, gateway, tab
+        self.scripts: set[str] = set()  # that run in its documents
+        self.leases = 0
+        self.trusted = ""  # for whom it is kept
 
     @property
     def sound(self) -> bool:
@@ -91,8 +97,10 @@ class BrowserPool:
         self._browsers: list[_Browser] = []
         self._ready: deque[_Warm] = deque()
         self._leased: dict[Session, _Warm] = {}
+        self._kept: dict[str, list[_Warm]] = {}  # wiped contexts, by whom they are kept for
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._wiping: Counter[str] = Counter()  # contexts that will be kept soon, by whom they are wiped for
         self._waiting = self._leases = self._warm = self._restarts = self._faults = self._blocked = 0
 
     async def lease(
@@ -101,6 +109,7 @@ class BrowserPool:
         *,
         storage: Mapping[str, Any] | None = None,
         viewport: tuple[int, int] | None = None,
+        trusted: str = "",
     ) -> Session:
         """A session in a fresh context that can reach these sites and nothing else. Close it when it is done.
 
@@ -108,6 +117,9 @@ class BrowserPool:
             sites: What answers for which origin: ``{"http://shop.test": app}``.
             storage: Cookies and local storage to begin with, as `Session.storage` gave them.
             viewport: Width and height of the page in CSS pixels; None: that of the options.
+            trusted: What to call sites that do their visitors no harm and are the same for every lease of this name;
+                these may share a context, one after the other, wiped in between (`BrowserOptions.reuse`). Empty: the
+                context is this session's alone.
 
         Raises:
             ConfigError: An origin is none, or there is no Chromium.
@@ -125,8 +137,10 @@ class BrowserPool:
         finally:
             self._waiting -= 1
         try:
-            warm = await self._take()
-            session = Session(warm.context, warm.tab, warm.gateway, self.options, self._give_back)
+            warm = await self._take(trusted)
+            warm.trusted = trusted
+            warm.leases += 1
+            session = Session(warm.context, warm.tab, warm.gateway, self.options, self._give_back, warm.scripts)
             self._leased[session] = warm
         except BaseException:
             self._room.release()
@@ -150,7 +164,7 @@ class BrowserPool:
         return PoolStats(
             size=self.options.size,
             browsers=sum(one.browser.is_connected() for one in self._browsers),
-            ready=len(self._ready),
+            ready=self._idle - self._wiping.total(),
             leased=len(self._leased),
             waiting=self._waiting,
             leases=self._leases,
@@ -179,8 +193,10 @@ class BrowserPool:
             await asyncio.gather(self._filling, return_exceptions=True)
         for session in list(self._leased):
             session.fail("the pool was closed")
-        gateways = [warm.gateway for warm in (*self._ready, *self._leased.values())]
+        kept = [warm for contexts in self._kept.values() for warm in contexts]
+        gateways = [warm.gateway for warm in (*self._ready, *kept, *self._leased.values())]
         self._ready.clear()
+        self._kept.clear()
         await asyncio.gather(*(_quietly(one.browser.close()) for one in self._browsers))
         await asyncio.gather(*(gateway.close() for gateway in gateways))
         self._browsers.clear()
@@ -202,14 +218,24 @@ class BrowserPool:
             self._loop = loop
             self._room = asyncio.Semaphore(self.options.size)
             self._starting = asyncio.Lock()
+            self._wiped = asyncio.Event()
             self._filling: asyncio.Task[None] | None = None
         elif self._loop is not loop:
             raise RuntimeError("a browser pool belongs to the event loop in which it was first used")
 
-    async def _take(self) -> _Warm:
-        """A warm context, or one made now."""
-        while self._ready:
-            warm = self._ready.popleft()
+    @property
+    def _idle(self) -> int:
+        """Contexts that wait for a lease, or soon will."""
+        return len(self._ready) + sum(map(len, self._kept.values())) + self._wiping.total()
+
+    async def _take(self, trusted: str) -> _Warm:
+        """A context kept for these, a warm one, or one made now; one that is being wiped for these is waited for."""
+        while (kept := self._kept.get(trusted, [])) or self._ready or self._wiping[trusted]:
+            if not (kept or self._ready):
+                self._wiped.clear()
+                await self._wiped.wait()
+                continue
+            warm = kept.pop() if kept else self._ready.popleft()
             if warm.sound:
                 self._warm += 1
                 return warm
@@ -233,7 +259,7 @@ class BrowserPool:
 
     async def _fill(self) -> None:
         pause = PAUSE_S
-        while not self._closed and len(self._ready) < min(self.options.ready, self.options.size - len(self._leased)):
+        while not self._closed and self._idle < min(self.options.ready, self.options.size - len(self._leased)):
             try:
                 self._ready.append(await self._make())
             except (ConfigError, MissingExtra):
@@ -287,6 +313,10 @@ class BrowserPool:
                     self._restarts += not one.retired
                 elif one.contexts >= RENEW:
                     one.retired = True
+                    for kept in self._kept.values():
+                        for warm in [warm for warm in kept if warm.home is one]:
+                            kept.remove(warm)
+                            await self._discard(warm)
                     await self._end_retired(one)
             running = [one for one in self._browsers if not one.retired]
             if len(running) < self.options.browsers:
@@ -320,9 +350,30 @@ class BrowserPool:
         self._room.release()
         self._faults += session.crashed
         self._blocked += warm.gateway.blocked
-        await self._discard(warm)
+        again = bool(warm.trusted) and warm.leases < self.options.reuse and session.tidy and not warm.home.retired
+        session.part()
+        if not (again and await self._keep(warm)):
+            session.fail(CLOSED)
+            await self._discard(warm)
         if not self._closed:
             self._refill()
+
+    async def _keep(self, warm: _Warm) -> bool:
+        """Wipes a context and keeps it for the next lease of its kind, if that succeeds and there is room for it."""
+        if len(self._leased) + self._idle >= self.options.size + self.options.ready:
+            return False
+        origins = list(warm.gateway.sites)
+        warm.gateway.serve({})
+        self._wiping[warm.trusted] += 1
+        try:
+            if not await wipe(warm.tab, origins) or self._closed:
+                return False
+            warm.gateway.blocked = 0
+            self._kept.setdefault(warm.trusted, []).append(warm)
+            return True
+        finally:
+            self._wiping[warm.trusted] -= 1
+            self._wiped.set()
 
     async def _discard(self, warm: _Warm) -> None:
         await self._end(warm.home, warm.context, warm.gateway)

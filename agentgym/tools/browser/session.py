@@ -31,6 +31,7 @@ MAX_SCROLL = 100_000
 #: Seconds that one wait may take.
 MAX_WAIT_S = 15.0
 BUTTONS = ("left", "middle", "right")
+_SIZE = ("width", "height")
 
 
 class Session(Tabs):
@@ -48,9 +49,12 @@ class Session(Tabs):
         gateway: Gateway,
         options: BrowserOptions,
         release: Callable[[Session], Awaitable[None]],
+        scripts: set[str],
     ) -> None:
         super().__init__(context, tab, gateway, options)
-        self._release = release
+        self._release, self._scripts = release, scripts
+        self._first = tab
+        self._held: set[str] = set()  # keys and mouse buttons that are down
 
     # -- elements, by id ------------------------------------------------------------------------------------------
     async def click(self, id: str, *, button: str = "left", count: int = 1, modifiers: Sequence[str] = ()) -> Effect:
@@ -145,6 +149,7 @@ class Session(Tabs):
     async def key(self, key: str, down: bool) -> Effect:
         """Holds a key down, or lets it go."""
         name = combination(key)
+        self._hold(name, down)
         async with self._acting() as tab:
             await self._do(tab.page.keyboard.down(name) if down else tab.page.keyboard.up(name))
         return await self._settle()
@@ -167,6 +172,7 @@ class Session(Tabs):
         """Presses a mouse button at a place, or lets it go."""
         self._check_place(x, y)
         _check_button(button)
+        self._hold(button, down)
         async with self._acting() as tab:
             await self._do(tab.page.mouse.move(x, y))
             await self._do(tab.page.mouse.down(button=button) if down else tab.page.mouse.up(button=button))  # type: ignore[arg-type]
@@ -280,7 +286,9 @@ class Session(Tabs):
 
     async def add_script(self, source: str) -> None:
         """Runs a script in the page's own world before the scripts of each document that is opened from now on."""
-        await self._do(self.context.add_init_script(script=source))
+        if source not in self._scripts:
+            self._scripts.add(source)
+            await self._do(self.context.add_init_script(script=source))
 
     async def restore_storage(self, storage: Mapping[str, Any]) -> None:
         """Replaces cookies and local storage by what `storage` gave."""
@@ -299,10 +307,17 @@ class Session(Tabs):
         check_sites(sites)
         self.gateway.serve(sites)
 
+    @property
+    def tidy(self) -> bool:
+        """Whether nothing but documents and what they stored would have to go for the context to be as it was."""
+        alone = self._tabs == [self._first] and not (self._opening or self._opened or self._first.popups)
+        size = self.page.viewport_size
+        as_made = size == dict(zip(_SIZE, self.options.viewport, strict=True))
+        return alone and as_made and not (self.broken or self._held or self._under_way)
+
     async def close(self) -> None:
-        """Gives the session back; its context is thrown away."""
+        """Gives the session back; its context is thrown away, or wiped where it may serve another lease."""
         self.crashed = bool(self.broken)
-        self.fail("the session was closed")
         for task in self._opening:
             task.cancel()
         await self._release(self)
@@ -314,6 +329,12 @@ class Session(Tabs):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _hold(self, name: str, down: bool) -> None:
+        if down:
+            self._held.add(name)
+        else:
+            self._held.discard(name)
 
     # -- mouse --------------------------------------------------------------------------------------------------
     async def _click(

@@ -32,6 +32,8 @@ MAX_DIALOGS = 20
 MAX_MESSAGES, MAX_MESSAGE = 10, 300
 #: Seconds until an action of the browser itself must be done.
 BROWSER_S = 20.0
+#: Why a session that is over cannot go on.
+CLOSED = "the session was closed"
 #: Attributes of elements that `Node.marks` carries, by default.
 ATTRIBUTES = ("id", "class", "name", "type", "href")
 
@@ -74,6 +76,7 @@ class Tabs:
         self.crashed = False  #: Whether it was broken when it was closed.
         self._tabs, self._active = [tab], tab
         self._waits = Waits()
+        self._under_way = False  # whether an action is
         self._messages: list[str] = []
         self._dialogs = 0
         self._arrived = asyncio.Event()
@@ -81,8 +84,9 @@ class Tabs:
         self._opened = 0  # tabs that were opened by pages
         self._opening: set[asyncio.Task[None]] = set()
         self._coming: set[Page] = set()  # pages that are becoming tabs
-        context.on("page", self._on_page)
-        context.on("dialog", self._on_dialog)
+        self._listeners: list[tuple[Any, str, Any]] = []
+        self._listen_to(context, "page", self._on_page)
+        self._listen_to(context, "dialog", self._on_dialog)
         self._listen(tab)
 
     # -- state ----------------------------------------------------------------------------------------------------
@@ -114,6 +118,7 @@ class Tabs:
         self._before = (self._active, self._active.activity.documents)
         self._dialogs = 0
         self._check_alive()
+        self._under_way = True
         self._active.activity.begin()
         if self.options.slow_mo_ms:
             await asyncio.sleep(self.options.slow_mo_ms / 1000)
@@ -198,6 +203,7 @@ class Tabs:
         if tab.url != "about:blank" and not tab.url.startswith(("http:", "https:")):
             return await self._leave(tab)
         self.tree = parse(seen)
+        self._under_way = False
         messages, self._messages = tuple(self._messages[:MAX_MESSAGES]), []
         return Effect(
             navigated=self._before != (tab, tab.activity.documents),
@@ -246,6 +252,18 @@ class Tabs:
         self._active = await self._adopt(page)
 
     # -- what pages do by themselves ------------------------------------------------------------------------------
+    def _listen_to(self, source: Any, event: str, listener: Any) -> None:
+        source.on(event, listener)
+        self._listeners.append((source, event, listener))
+
+    def part(self) -> None:
+        """The session is over; its context and tab go on without it."""
+        self.broken = self.broken or CLOSED
+        self._waits.end()
+        for source, event, listener in self._listeners:
+            source.remove_listener(event, listener)
+        self._listeners.clear()
+
     def _listen(self, tab: BrowserTab) -> None:
         def closed(_: Page) -> None:
             self._drop(tab)
@@ -253,9 +271,9 @@ class Tabs:
         def crashed(_: Page) -> None:
             self.fail("the page crashed")
 
-        tab.page.on("close", closed)
-        tab.page.on("crash", crashed)
-        tab.page.on("download", lambda _: self._say("a download was refused"))
+        self._listen_to(tab.page, "close", closed)
+        self._listen_to(tab.page, "crash", crashed)
+        self._listen_to(tab.page, "download", lambda _: self._say("a download was refused"))
 
     def _drop(self, tab: BrowserTab) -> None:
         if tab in self._tabs:

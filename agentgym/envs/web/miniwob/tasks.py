@@ -51,6 +51,7 @@ class MiniwobWorld(World):
 
     # What a page draws at random goes on with every action.
     copyable: ClassVar[bool] = False
+    trusted: ClassVar[str] = "miniwob"
 
     def __init__(self, page: str, seed: int) -> None:
         self.page, self.seed = page, seed

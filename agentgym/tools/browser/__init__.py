@@ -7,8 +7,9 @@ Importing this is light; Playwright and h11 are loaded when a pool is opened.
 from agentgym.tools.browser.failures import ActionFailed
 from agentgym.tools.browser.gateway import ASGIApp, Site, Upstream
 from agentgym.tools.browser.options import BrowserOptions, find_chromium
-from agentgym.tools.browser.pool import BrowserPool, PoolStats, shared_pool
+from agentgym.tools.browser.pool import BrowserPool, PoolStats
 from agentgym.tools.browser.session import Effect, Session, Tab
+from agentgym.tools.browser.shared import shared_pool
 from agentgym.tools.browser.tree import Box, Node, Tree
 
 __all__ = [

@@ -11,16 +11,13 @@ A pool belongs to the event loop in which it was first used; see `agentgym.aio`.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import logging
-import os
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentgym.aio import run_blocking
 from agentgym.faults import ConfigError, EnvironmentFault, MissingExtra
 from agentgym.tools.browser.gateway import Gateway, Site, check_sites
 from agentgym.tools.browser.launch import launch
@@ -173,6 +170,10 @@ class BrowserPool:
             faults=self._faults,
             blocked=self._blocked + sum(warm.gateway.blocked for warm in leased),
         )
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     async def warm_up(self) -> None:
         """Starts the browsers and waits until the contexts that are made ahead are ready."""
@@ -398,30 +399,3 @@ async def _quietly(work: Any) -> None:
     with contextlib.suppress(Error, TimeoutError):
         async with asyncio.timeout(CLOSE_S):
             await work
-
-
-_shared: dict[BrowserOptions, BrowserPool] = {}
-
-
-def shared_pool(options: BrowserOptions | None = None) -> BrowserPool:
-    """The process's pool of these options, for callers on the loop of `agentgym.aio`; closed at exit."""
-    options = options or BrowserOptions()
-    pool = _shared.get(options)
-    if pool is None or pool._closed:
-        if not _shared:
-            atexit.register(_close_shared)
-        pool = _shared[options] = BrowserPool(options)
-    return pool
-
-
-def _close_shared() -> None:
-    pools = list(_shared.values())
-    _shared.clear()
-    for pool in pools:
-        with contextlib.suppress(Exception):
-            run_blocking(asyncio.wait_for(pool.close(), CLOSE_S * 2))
-
-
-# What a parent process opened is not its forked child's to use or to close.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_shared.clear)

@@ -1,4 +1,4 @@
-"""A context that serves several leases is as good as new for each; anything out of the ordinary and it is thrown away."""
+"""A context that serves several leases is as good as new for each; anything odd, and it is thrown away."""
 
 from __future__ import annotations
 

@@ -8,13 +8,15 @@ One command does everything: BrowserGym gets a virtual environment of its own. B
 same actions (a page's script does not depend on the seed; each side draws its own), one episode at a time and 16 at
 once: BrowserGym in as many processes, Web-v0 in one. A step is all that `env.step` does: act, wait for what that
 caused, observe, reward. The sides take turns; reported are medians over the runs. BrowserGym waits half a second
-before each observation unless told otherwise, so it is also measured without (`no delay`).
+before each observation unless told otherwise, so it is also measured without (`no delay`); Web-v0 gives each episode
+a context of its own unless told otherwise, so it is also measured with contexts wiped and used again (`reuse`).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import statistics
@@ -42,6 +44,9 @@ BROWSERGYM = "0.14.3"
 PAGES = tuple(SCRIPTS)
 #: Contexts of the part on the bundled sites that are live at once.
 LIVE = 32
+#: Leases of a context that is used again.
+REUSE = 50
+PEERS = ("BrowserGym", "BrowserGym, no delay")
 MIB = 1 << 20
 
 
@@ -130,8 +135,9 @@ def play(envs: Sequence[WebEnv], tasks: Sequence[str]) -> Run:
     return run_blocking(_play(envs, tasks))
 
 
-def miniwob(at_once: int) -> list[WebEnv]:
-    return [WebEnv("miniwob", pages=PAGES, seeds=1000, action_format="browsergym") for _ in range(at_once)]
+def miniwob(at_once: int, reuse: int = 1) -> list[WebEnv]:
+    options: dict[str, Any] = {"pages": PAGES, "seeds": 1000, "action_format": "browsergym", "browser": {"reuse": reuse}}
+    return [WebEnv("miniwob", **options) for _ in range(at_once)]
 
 
 def medians(runs: Sequence[Run]) -> dict[str, float]:
@@ -152,25 +158,28 @@ def side_by_side(args: argparse.Namespace) -> dict[str, Any]:
     python = make_peer(args.venv)
     result: dict[str, Any] = {}
     for at_once in args.at_once:
-        envs = miniwob(at_once)
+        ours = {"Web-v0": miniwob(at_once), "Web-v0, reuse": miniwob(at_once, REUSE)}
         tasks = [f"miniwob/{PAGES[seed % len(PAGES)]}/{seed}" for seed in range(args.episodes * at_once)]
-        play(envs, tasks[: 2 * at_once])  # starts the browser and fills its caches
-        sides: dict[str, list[Run]] = {"Web-v0": [], "BrowserGym": [], "BrowserGym, no delay": []}
+        sides: dict[str, list[Run]] = {name: [] for name in (*ours, *PEERS)}
+        for envs in ours.values():
+            play(envs, tasks[: 2 * at_once])  # starts the browser and fills its caches
         for number in range(args.runs):
-            sides["Web-v0"].append(play(envs, tasks))
+            for name, envs in ours.items():
+                sides[name].append(play(envs, tasks))
             count = max(args.peer_episodes, at_once)
             sides["BrowserGym"].append(peer(python, at_once, count, number * count, None))
             sides["BrowserGym, no delay"].append(peer(python, at_once, count, number * count, 0.0))
-        for env in envs:
+        for env in (env for envs in ours.values() for env in envs):
             env.close()
         rows = {name: medians(runs) for name, runs in sides.items()}
         for name, row in rows.items():
             show(f"{name}, {at_once} at once", row)
-        ours = rows["Web-v0"]
-        for name in ("BrowserGym", "BrowserGym, no delay"):
-            step = rows[name]["step_ms"] / ours["step_ms"]
-            episodes = ours["episodes_per_min"] / rows[name]["episodes_per_min"]
-            print(f"    against {name}: {step:.1f} times faster a step, {episodes:.1f} times the episodes a minute")
+        for own, name in itertools.product(ours, PEERS):
+            step = rows[name]["step_ms"] / rows[own]["step_ms"]
+            episodes = rows[own]["episodes_per_min"] / rows[name]["episodes_per_min"]
+            print(
+                f"    {own} against {name}: {step:.1f} times faster a step, {episodes:.1f} times the episodes a minute"
+            )
         result[str(at_once)] = {
             "medians": rows,
             "runs": {name: [run.row() for run in runs] for name, runs in sides.items()},
@@ -222,9 +231,9 @@ def memory(pids: Sequence[int]) -> float:
     return total * 1024 / MIB
 
 
-def growth(episodes: int, at_once: int) -> list[dict[str, float]]:
+def growth(envs: Sequence[WebEnv], episodes: int) -> list[dict[str, float]]:
     """What is there after each tenth of so many episodes."""
-    envs = [WebEnv("bundled", seeds=2, action_format="browsergym") for _ in range(at_once)]
+    at_once = len(envs)
     ids = list(envs[0].taskset.ids("train"))
     rows = []
     pool = shared_pool(envs[0].browser)
@@ -260,7 +269,11 @@ def main() -> None:
     if not args.skip_bundled:
         result["bundled"] = bundled(args)
     if args.growth:
-        result["growth"] = growth(args.growth, 8)
+        at_once = 8
+        own = [WebEnv("bundled", seeds=2, action_format="browsergym") for _ in range(at_once)]
+        for name, envs in (("bundled", own), ("miniwob, reuse", miniwob(at_once, REUSE))):
+            print(f"{name}, {at_once} at once:")
+            result[f"growth, {name}"] = growth(envs, args.growth)
     if args.json is not None:
         shown = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
         args.json.write_text(json.dumps({"settings": shown, **result}, indent=2) + "\n")

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 
 from agentgym.cli.common import console, emit_json, number, parse_options, safe, table
 from agentgym.making import make_env
+from agentgym.task import Split
 from agentgym.validate import validate
 
 
-def run_validation(env_id: str, options: Sequence[str], *, limit: int | None, seed: int, as_json: bool) -> bool:
+def run_validation(
+    env_id: str, options: Sequence[str], *, splits: Sequence[Split], limit: int | None, seed: int, as_json: bool
+) -> bool:
     """Validates and prints.
 
     Args:
         env_id: The environment.
         options: Its keyword arguments, ``key=value`` each.
+        splits: Which of its splits.
         limit: At most so many tasks a split; None: all.
         seed: Of the sample and of the episodes.
         as_json: Print the report as JSON.
@@ -25,7 +29,7 @@ def run_validation(env_id: str, options: Sequence[str], *, limit: int | None, se
     Raises:
         ConfigError: No such environment.
     """
-    report = validate(make_env(env_id, parse_options(options)), limit=limit, seed=seed)
+    report = validate(make_env(env_id, parse_options(options)), splits, limit=limit, seed=seed)
     if as_json:
         emit_json({"id": env_id, **report.to_json()})
         return report.ok

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -164,14 +164,17 @@ def play(
 def validate(
     env: Env,
     option: Options = None,
+    split: Annotated[Literal["both", "train", "heldout"], typer.Option(help="Tasks of which split.")] = "both",
     tasks: Annotated[int, typer.Option(min=0, help="Tasks of each split; 0: all.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the sample and of the episodes.")] = 0,
     json: Json = False,
 ) -> None:
     """Check an environment task by task: its expert solves each, doing nothing solves none, seeds and forks hold."""
     from agentgym.cli.checks import run_validation
+    from agentgym.task import SPLITS
 
-    if not run_validation(env, option or [], limit=tasks or None, seed=seed, as_json=json):
+    splits = SPLITS if split == "both" else (split,)
+    if not run_validation(env, option or [], splits=splits, limit=tasks or None, seed=seed, as_json=json):
         raise typer.Exit(EXIT_FAILED)
 
 

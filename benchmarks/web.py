@@ -136,7 +136,12 @@ def play(envs: Sequence[WebEnv], tasks: Sequence[str]) -> Run:
 
 
 def miniwob(at_once: int, reuse: int = 1) -> list[WebEnv]:
-    options: dict[str, Any] = {"pages": PAGES, "seeds": 1000, "action_format": "browsergym", "browser": {"reuse": reuse}}
+    options: dict[str, Any] = {
+        "pages": PAGES,
+        "seeds": 1000,
+        "action_format": "browsergym",
+        "browser": {"reuse": reuse},
+    }
     return [WebEnv("miniwob", **options) for _ in range(at_once)]
 
 

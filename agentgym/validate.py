@@ -25,6 +25,9 @@ from agentgym.faults import ConfigError, EnvironmentFault
 from agentgym.signal import RewardSignal
 from agentgym.task import SPLITS, Split
 
+# Of two texts that differ, how much is shown, and how much of it is from before they part.
+_SHOWN_CHARS, _BEFORE_CHARS = 60, 20
+
 
 class Check(StrEnum):
     """What can be wrong with a task."""
@@ -163,8 +166,18 @@ class _Course:
             for name, x, y in zip(names, a, b, strict=True):
                 if x != y:
                     where = f"after turn {turn}" if turn else "at reset"
-                    return f"{where} the {name} was {str(x)[:60]!r}, then {str(y)[:60]!r}"
+                    first, second = _apart(str(x), str(y))
+                    return f"{where} the {name} was {first!r}, then {second!r}"
         return None
+
+
+def _apart(first: str, second: str) -> tuple[str, str]:
+    """Two texts from a little before the place where they part."""
+    pairs = enumerate(zip(first, second, strict=False))
+    same = next((at for at, (a, b) in pairs if a != b), min(len(first), len(second)))
+    start = max(0, same - _BEFORE_CHARS) if same > _SHOWN_CHARS // 2 else 0
+    cut = "..." if start else ""
+    return cut + first[start:][:_SHOWN_CHARS], cut + second[start:][:_SHOWN_CHARS]
 
 
 class _TaskChecker:

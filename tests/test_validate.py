@@ -12,7 +12,7 @@ from agentgym.env import Opening, Outcome
 from agentgym.faults import ConfigError, EnvironmentFault
 from agentgym.signal import RewardSignal
 from agentgym.task import Split
-from agentgym.validate import Check, Report, validate
+from agentgym.validate import Check, Report, _apart, validate
 
 
 def failed(report: Report) -> set[tuple[str, Check]]:
@@ -182,3 +182,12 @@ def test_an_environment_without_an_expert() -> None:
     assert [str(f).partition(" fails ")[2] for f in report.failures] == [
         "crash: NotImplementedError: Lost ships no expert"
     ]
+
+
+def test_differences_of_long_texts_are_shown_where_they_begin() -> None:
+    assert _apart("a" * 100 + "b" * 90, "a" * 100 + "xyz") == (
+        "..." + "a" * 20 + "b" * 40,
+        "..." + "a" * 20 + "xyz",
+    )
+    assert _apart("page one", "page two") == ("page one", "page two")
+    assert _apart("a" * 40, "a" * 50) == ("..." + "a" * 20, "..." + "a" * 30)

@@ -185,7 +185,9 @@ const scroll = (id, dx, dy) => {
 
 globalThis.agentgym = {
   observe: async (options) => {
-    const quiet = await still(options.still, options.most);
+    if (options.fresh) since = looked;
+    const quiet = await still(options.still, options.most, options.answered);
+    looked = performance.now();
     const got = tree(options);
     got.still = quiet;
     return JSON.stringify(got);

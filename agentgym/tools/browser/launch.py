@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from agentgym.faults import ConfigError
+from agentgym.faults import ConfigError, first_line
 from agentgym.tools.browser.options import BrowserOptions, find_chromium
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ async def launch(playwright: Playwright, options: BrowserOptions) -> Browser:
             handle_sighup=False,
         )
     except Error as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)
         if path is None:
             raise ConfigError(f"no Chromium was found: {HOW}, or name it in AGENTGYM_CHROMIUM ({reason})") from None
         raise ConfigError(f"{path} cannot be started as a browser: {reason}") from None

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentgym.faults import ConfigError, EnvironmentFault, MissingExtra
+from agentgym.faults import ConfigError, EnvironmentFault, MissingExtra, first_line
 from agentgym.tools.browser.gateway import Gateway, Site, check_sites
 from agentgym.tools.browser.launch import launch
 from agentgym.tools.browser.options import BrowserOptions
@@ -299,7 +299,7 @@ class BrowserPool:
             return _Warm(home, context, gateway, tab)
         except (Error, TimeoutError, EnvironmentFault) as error:
             await self._end(home, context, gateway)
-            reason = str(error).splitlines()[0][:200] if str(error) else "it took too long"
+            reason = first_line(error) if str(error) else "it took too long"
             raise EnvironmentFault("browser", f"no context could be made: {reason}") from None
         except BaseException:
             await self._end(home, context, gateway)

@@ -1,8 +1,10 @@
 """`Activity`: what a tab is busy with, so that a step waits for what it caused and no longer.
 
 Busy means: a navigation was asked for or runs, or a request that was sent since the action began is not answered yet.
-Events of the page's own process come before the answer to a later command to it, so after one more round trip all that
-an action caused at once is known. What never ends (event streams, WebSockets, media, pings) does not count.
+Events of the page's own process mostly come before the answer to a later command to it, so after one more round trip
+all that an action caused at once is known; where one came late the page is looked at again. An answer may take another
+way to the page, so what scripts asked for is kept: the page knows when they have got it. What never ends (event
+streams, WebSockets, media, pings) does not count.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from typing import Any
 
 #: Kinds of requests that nobody waits for.
 ENDLESS = frozenset({"EventSource", "WebSocket", "Media", "Ping", "Prefetch", "CSPViolationReport", "Preflight"})
+# Kinds of requests whose answers a script gets.
+_OF_SCRIPTS = frozenset({"Fetch", "XHR"})
 #: A page that leads itself elsewhere later than this many seconds is not waited for.
 SOON_S = 0.5
 #: Seconds without any sign of a request, while the gateway answers none, after which it counts as forgotten.
-FORGOTTEN_S = 0.25
+FORGOTTEN_S = 1.0
 #: Seconds within which a navigation that a page asked for must have begun; else it was dropped on the way.
 BEGIN_S = 0.25
 
@@ -30,7 +34,10 @@ class Activity:
         self.loading = False  #: Between a navigation's begin and the end of the document's loading.
         self.asked = 0.0  #: When the page asked for a navigation that has not begun; 0: none.
         self.requests: dict[str, str] = {}  #: Open requests by id: the document's loader.
+        self.answered: list[str] = []  #: What scripts of the page asked for since the action began, and was answered.
+        self.scripted = 0  #: How many requests scripts of the page have made.
         self.heard = 0.0  #: When the last event came.
+        self._scripts: dict[str, str] = {}  # open requests of scripts: their address
         self._changed = asyncio.Event()
 
     @property
@@ -52,6 +59,8 @@ class Activity:
     def begin(self) -> None:
         """An action begins: requests that were open before are not its own."""
         self.requests.clear()
+        self._scripts.clear()
+        self.answered.clear()
 
     async def idle(self, deadline: float, latest: float, answering: Callable[[], int]) -> bool:
         """Waits until nothing is under way; False when the deadline came first.
@@ -73,7 +82,7 @@ class Activity:
                 self.requests.clear()
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), min(until - now, FORGOTTEN_S / 2))
+                await asyncio.wait_for(self._changed.wait(), min(until - now, FORGOTTEN_S / 4))
             except TimeoutError:
                 continue
         return True
@@ -86,8 +95,14 @@ class Activity:
             url = event["request"]["url"]
             if event.get("type") not in ENDLESS and url.startswith("http"):
                 self.requests[event["requestId"]] = event.get("loaderId", "")
+                if main and event.get("type") in _OF_SCRIPTS and "redirectResponse" not in event:
+                    self._scripts[event["requestId"]] = url
+                    self.scripted += 1
         elif name in ("Network.loadingFinished", "Network.loadingFailed", "Network.requestServedFromCache"):
             self.requests.pop(event["requestId"], None)
+            asked = self._scripts.pop(event["requestId"], None)
+            if asked is not None and name != "Network.loadingFailed":
+                self.answered.append(asked)
         elif name == "Network.responseReceived":
             if event["response"].get("mimeType") == "text/event-stream":
                 self.requests.pop(event["requestId"], None)
@@ -96,6 +111,8 @@ class Activity:
                 self.frame = event["frame"]["id"]
                 self.documents += 1
                 self.asked = 0.0
+                self.answered.clear()
+                self._scripts.clear()
                 loader = event["frame"].get("loaderId")
                 self.requests = {key: one for key, one in self.requests.items() if one == loader}
         elif name == "Page.frameRequestedNavigation":

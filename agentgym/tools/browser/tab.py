@@ -152,12 +152,25 @@ class BrowserTab:
 
     # -- what our world can do ------------------------------------------------------------------------------------
     async def observe(
-        self, *, still_ms: float, most_ms: float, max_nodes: int, max_text: int, also: str, attributes: Sequence[str]
+        self,
+        *,
+        fresh: bool,
+        still_ms: float,
+        most_ms: float,
+        max_nodes: int,
+        max_text: int,
+        also: str,
+        attributes: Sequence[str],
     ) -> dict[str, Any]:
-        """Waits until the page is still (at most `most_ms`), then says what it shows: the data of `tree.parse`."""
+        """Waits until the page is still (at most `most_ms`), then says what it shows: the data of `tree.parse`.
+
+        `fresh`: for the first time since an action began.
+        """
         wanted = {
+            "fresh": fresh,
             "still": still_ms,
             "most": most_ms,
+            "answered": self.activity.answered,
             "maxNodes": max_nodes,
             "maxText": max_text,
             "also": also,

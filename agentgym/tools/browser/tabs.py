@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentgym.faults import EnvironmentFault
+from agentgym.faults import EnvironmentFault, first_line
 from agentgym.tools.browser.failures import ActionFailed
 from agentgym.tools.browser.gateway import Gateway
 from agentgym.tools.browser.options import BrowserOptions
@@ -147,7 +147,7 @@ class Tabs:
             self._check_alive()
             raise EnvironmentFault("browser", f"the browser did not answer in {BROWSER_S:g} s") from None
         except Error as error:
-            raise EnvironmentFault("browser", str(error).splitlines()[0][:200]) from None
+            raise EnvironmentFault("browser", first_line(error)) from None
 
     def fail(self, why: str) -> None:
         """The session cannot go on; whoever waits for it hears so at once."""
@@ -167,7 +167,7 @@ class Tabs:
         bound = self.options.settle_ms / 1000
         deadline, latest = self._began + bound, self._began + self.options.load_ms / 1000
         documents = -1
-        settled = True
+        settled = fresh = True
         while True:
             self._check_alive()
             await self._await_popups(deadline)
@@ -178,7 +178,9 @@ class Tabs:
                     deadline = min(latest, loop.time() + bound)  # the new page's own time begins
                 documents = tab.activity.documents
                 left = max(0.0, deadline - loop.time()) * 1000
+                asked = tab.activity.scripted
                 seen = await tab.observe(
+                    fresh=fresh,
                     still_ms=self.options.still_ms,
                     most_ms=left,
                     max_nodes=self.options.max_nodes,
@@ -186,6 +188,7 @@ class Tabs:
                     also=self.also,
                     attributes=self.attributes,
                 )
+                fresh = False
             except DocumentGone:
                 tab.forget_world()
                 if loop.time() > latest + BROWSER_S:
@@ -196,7 +199,9 @@ class Tabs:
                     raise
                 continue
             until = latest if tab.activity.moving else deadline
-            if (tab.activity.busy or self._awaited) and settled and loop.time() < until:
+            # News of a request may come later than the answer to what caused it: what it changed was not seen yet.
+            under_way = tab.activity.busy or tab.activity.scripted != asked or self._awaited
+            if under_way and settled and loop.time() < until:
                 continue
             if tab is self._active:
                 break

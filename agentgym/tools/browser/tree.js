@@ -12,13 +12,28 @@ for (const type of ["input", "change", "scroll", "toggle", "load"]) {
 }
 // Some turns of the page without a change, and so many milliseconds: time alone says nothing where the machine is busy.
 const TURNS = 3;
-const still = (ms, most) => new Promise((done) => {
+// An answer that the browser has got may not have reached the script that waits for it, where the machine is busy; the
+// page's own list of what it loaded has it then. Some never come to stand there, so they are not waited for longer; by
+// turns as well, since a page that was not let run has not waited.
+const HEARD_MS = 1000;
+const HEARD_TURNS = 50;
+let looked = 0; // when the page was last looked at
+let since = 0; // and when before the present action
+const heard = (answered) => answered.every((url) => {
+  const wanted = answered.filter((other) => other === url).length;
+  const got = performance.getEntriesByName(url, "resource").filter((entry) => entry.startTime >= since);
+  return got.length >= wanted;
+});
+const still = (ms, most, answered) => new Promise((done) => {
   const start = performance.now();
   let seen = changes;
   let turns = 0;
+  let all = 0;
+  const late = (now) => now - start >= HEARD_MS && all >= HEARD_TURNS;
   const check = () => {
     const now = performance.now();
-    turns = changes === seen ? turns + 1 : 0;
+    all += 1;
+    turns = changes === seen && (late(now) || heard(answered)) ? turns + 1 : 0;
     seen = changes;
     if (turns >= TURNS && now - Math.max(last, start) >= ms) done(true);
     else if (now - start >= most) done(false);

@@ -25,7 +25,8 @@ def fed(*events: tuple[str, dict[str, Any]]) -> Activity:
 def sent(
     number: str, kind: str = "Fetch", url: str = "http://shop.test/x", loader: str = "L1"
 ) -> tuple[str, dict[str, Any]]:
-    return "Network.requestWillBeSent", {"requestId": number, "type": kind, "request": {"url": url}, "loaderId": loader}
+    event = {"requestId": number, "type": kind, "request": {"url": url}, "loaderId": loader, "frameId": MAIN}
+    return "Network.requestWillBeSent", event
 
 
 def of(name: str, **event: Any) -> tuple[str, dict[str, Any]]:
@@ -38,6 +39,20 @@ def test_a_request_is_open_until_it_is_answered_or_failed() -> None:
     for end in ("loadingFinished", "loadingFailed", "requestServedFromCache"):
         assert not fed(sent("1"), (f"Network.{end}", {"requestId": "1"})).busy
     assert fed(sent("1"), sent("2"), ("Network.loadingFinished", {"requestId": "1"})).busy
+
+
+def test_what_scripts_were_answered_is_kept_until_the_next_action_or_document() -> None:
+    ends = [("Network.loadingFinished", {"requestId": n}) for n in "123"]
+    elsewhere = sent("3")
+    elsewhere[1]["frameId"] = "an inner frame"
+    activity = fed(sent("1"), sent("2", "Image"), elsewhere, *ends)
+    assert activity.answered == ["http://shop.test/x"]
+    failed = ("Network.loadingFailed", {"requestId": "1"})
+    assert fed(sent("1"), failed).answered == []
+    shown = ("Page.frameNavigated", {"frame": {"id": "F2", "loaderId": "L2"}})
+    assert fed(sent("1"), ends[0], shown).answered == []
+    activity.begin()
+    assert activity.answered == []
 
 
 def test_what_never_ends_does_not_count() -> None:

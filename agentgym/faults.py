@@ -14,6 +14,12 @@ import difflib
 from collections.abc import Iterable
 
 
+def first_line(error: BaseException, most: int = 200) -> str:
+    """An error's first line that says something, at most so many characters; its type's name where it says nothing."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)[:most]
+
+
 class AgentGymError(Exception):
     """Base of the package's typed errors."""
 
@@ -93,3 +99,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f"did you mean {near[0]!r}?"
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return f"known: {', '.join(names[:MAX_LISTED]) or 'none'}{more}"
+
+
+class RayFault(AgentGymError, RuntimeError):
+    """Ray itself is gone, and with it all that it held; a new session can be made."""

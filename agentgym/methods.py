@@ -220,17 +220,25 @@ def _parameters(name: str, function: Callable[..., Any], common: type[Config]) -
     hints = get_type_hints(function, include_extras=True)
     meanings = argument_meanings(function)
     fields: dict[str, Any] = {}
-    base: type[Config] = common
+    base = _settled(common)
     for parameter in inspect.signature(function).parameters.values():
         annotation = hints.get(parameter.name, Any)
         if parameter.kind is parameter.VAR_KEYWORD:
-            base = _open(common, annotation)
+            base = _open(base, annotation)
         elif parameter.kind is parameter.KEYWORD_ONLY:
             if parameter.name in common.model_fields:
                 raise ConfigError(f"{name}: parameter {parameter.name!r} is one that every method of the kind has")
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (Annotated[annotation, Field(description=meanings.get(parameter.name))], default)
     return create_model(name, __base__=base, __doc__=inspect.getdoc(function), **fields)
+
+
+@functools.cache
+def _settled(base: type[Config]) -> type[Config]:
+    """The base of models whose fields have their meanings already: pydantic does not search the sources of all modules
+    for them, which would take most of the time of an import."""
+    namespace = {"__module__": __name__, "model_config": ConfigDict(use_attribute_docstrings=False)}
+    return cast(type[Config], types.new_class(base.__name__, (base,), exec_body=lambda body: body.update(namespace)))
 
 
 def _open(base: type[Config], annotation: Any) -> type[Config]:

@@ -30,8 +30,8 @@ from agentgym.faults import DataError
 from agentgym.signal import RewardSignal
 from agentgym.trajectory import Group, Trajectory, Turn
 
-#: Raised with every change of the columns; a reader refuses a file of another version.
-SCHEMA_VERSION = 1
+#: Raised with every change of the columns. Files of schema 1, which lacks `Turn.changes`, can be read still.
+SCHEMA_VERSION = 2
 _VERSION_KEY = b"agentgym.episodes"
 
 _OPTIONAL = {"outcome", "fault", "update", "rewards", "advantages"}
@@ -53,6 +53,7 @@ _TURN = pa.struct(
             "finish": pa.string(),
             "generate_s": pa.float64(),
             "env_s": pa.float64(),
+            "changes": pa.list_(pa.struct(_fields({"offset": pa.int32(), "version": pa.int64()}))),
         }
     )
 )
@@ -84,6 +85,10 @@ _SCHEMA = pa.schema(
     ),
     metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()},
 )
+_FIRST_TURN = pa.struct([field for field in _TURN if field.name != "changes"])
+_TURNS = _SCHEMA.get_field_index("turns")
+_FIRST_SCHEMA = _SCHEMA.set(_TURNS, pa.field("turns", pa.list_(_FIRST_TURN), nullable=False))
+_READABLE = {b"1": _FIRST_SCHEMA, str(SCHEMA_VERSION).encode(): _SCHEMA}
 _ARRAYS = {"tokens": np.int32, "logprobs": np.float32, "turn": np.int16, "starts": np.int32}
 
 #: float64[M]: one number for each turn of all trajectories of all groups, in order (as `RewardTable` lays them out).
@@ -264,6 +269,10 @@ def _turns(rows: Sequence[Trajectory]) -> pa.Array:
         "outcome": pa.array([turn.signal.outcome for turn in turns], pa.float64()),
         "process": process,
         "action": pa.array([json.dumps(turn.action) for turn in turns], pa.string()),
+        "changes": pa.array(
+            [[{"offset": at, "version": version} for at, version in turn.changes] for turn in turns],
+            _TURN.field("changes").type,
+        ),
     }
     for field in _TURN:
         if field.name not in columns:
@@ -301,11 +310,11 @@ def _read_file(path: Path) -> list[Episode]:
             version = (file.schema_arrow.metadata or {}).get(_VERSION_KEY)
             if version is None:
                 raise DataError(path, "a Parquet file, but not of episodes")
-            if version != str(SCHEMA_VERSION).encode():
-                shown = version.decode("ascii", "replace")[:20]
+            shown = version.decode("ascii", "replace")[:20]
+            if version not in _READABLE:
                 raise DataError(path, f"episodes of schema {shown}; this version reads schema {SCHEMA_VERSION}")
-            if not file.schema_arrow.equals(_SCHEMA):
-                raise DataError(path, f"its columns are not those of schema {SCHEMA_VERSION}")
+            if not file.schema_arrow.equals(_READABLE[version]):
+                raise DataError(path, f"its columns are not those of schema {shown}")
             table = file.read()
             table.validate(full=True)
         return _episodes(path, table)
@@ -341,4 +350,5 @@ def _slices(column: pa.ChunkedArray) -> Callable[[int], NDArray[Any]]:
 
 def _turn(row: dict[str, Any]) -> Turn:
     signal = RewardSignal(row.pop("outcome"), row.pop("process"))
-    return Turn(signal, action=json.loads(row.pop("action")), **row)
+    changes = tuple((change["offset"], change["version"]) for change in row.pop("changes", ()))
+    return Turn(signal, action=json.loads(row.pop("action")), changes=changes, **row)

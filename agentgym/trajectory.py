@@ -27,7 +27,8 @@ class Turn:
         state_key: Key of the state in which the turn was taken (its anchor state); equal keys = equal states.
         action: The action as parsed, as plain JSON data (`ParsedTurn.to_json`).
         reward: The environment's own scalar for the turn.
-        version: Policy version that sampled it.
+        version: Policy version that sampled it, or its first token where the weights changed meanwhile.
+        changes: Where they did: (offset among the turn's tokens, version), from that token on; offsets rise.
         finish: Why the engine stopped: ``"stop"`` or ``"length"``.
         generate_s: Wall seconds waiting for the engine.
         env_s: Wall seconds inside the environment's step.
@@ -41,6 +42,7 @@ class Turn:
     finish: str = "stop"
     generate_s: float = 0.0
     env_s: float = 0.0
+    changes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -104,6 +106,16 @@ class Trajectory:
     def version(self) -> int:
         """Oldest policy version that wrote a turn."""
         return min((t.version for t in self.turns), default=0)
+
+    def versions(self) -> NDArray[np.int64]:
+        """int64[n], the policy version that sampled each token; -1 where the token is not the policy's."""
+        versions = np.full(len(self), NOT_POLICY, np.int64)
+        for index, turn in enumerate(self.turns):
+            written = np.flatnonzero(self.turn == index)
+            versions[written] = turn.version
+            for offset, version in turn.changes:
+                versions[written[offset:]] = version
+        return versions
 
     def sequences(self) -> list[slice]:
         """The slices of `tokens` that are each read by the model on their own."""

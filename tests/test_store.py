@@ -168,11 +168,33 @@ def rewrite(path: Path, change) -> None:
     pq.write_table(change(table), path)
 
 
+def test_the_first_schema_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    write_groups(path, [group()], update=3)
+
+    def first(table: pa.Table) -> pa.Table:
+        at = table.schema.get_field_index("turns")
+        old = [field for field in table.schema.field("turns").type.value_type if field.name != "changes"]
+        kept = [
+            [{k: v for k, v in turn.items() if k != "changes"} for turn in row]
+            for row in table["turns"].to_pylist(maps_as_pydicts="strict")
+        ]
+        kind = pa.list_(pa.struct(old))
+        column = pa.array([[{**t, "process": list(t["process"].items())} for t in row] for row in kept], kind)
+        table = table.set_column(at, pa.field("turns", kind, nullable=False), column)
+        return table.replace_schema_metadata({b"agentgym.episodes": b"1"})
+
+    rewrite(path, first)
+    (back,) = read_groups(path)
+    for one, two in zip(group().trajectories, back.trajectories, strict=True):
+        same(one, two)
+
+
 def test_other_schemas_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     write_groups(path, [group()])
     rewrite(path, lambda t: t.replace_schema_metadata({b"agentgym.episodes": b"999"}))
-    with pytest.raises(DataError, match="schema 999; this version reads schema 1"):
+    with pytest.raises(DataError, match="schema 999; this version reads schema 2"):
         list(read_groups(path))
     write_groups(path, [group()])
     rewrite(path, lambda t: t.drop_columns(["seed"]))

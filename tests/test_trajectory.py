@@ -22,6 +22,18 @@ def test_what_follows_from_the_arrays() -> None:
     t.check()
 
 
+def test_every_token_has_the_version_that_sampled_it() -> None:
+    t = trajectory(turns=3)
+    t.turns[0].version, t.turns[1].version, t.turns[2].version = 0, 4, 5
+    t.turns[1].changes = ((1, 5),)
+    versions = t.versions()
+    assert versions[t.turn == 0].tolist() == [0, 0]
+    assert versions[t.turn == 1].tolist() == [4, 5]
+    assert versions[t.turn == 2].tolist() == [5, 5]
+    assert set(versions[t.turn < 0].tolist()) == {-1}
+    assert t.version == 0
+
+
 def test_an_outcome_never_given_counts_as_zero() -> None:
     assert trajectory(turns=0).outcome == 0.0
     t = trajectory(turns=2)

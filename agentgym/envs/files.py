@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agentgym.faults import DataError
+from agentgym.faults import DataError, first_line
 from agentgym.task import Split
 
 #: Longest row of a file, in characters: what an agent could never read is no task.
@@ -122,7 +122,7 @@ def _parquet(path: Path) -> Iterator[Numbered]:
                     number += 1
                     yield Numbered(number, row)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(path, f"not Parquet that can be read: {str(error).splitlines()[0][:100]}") from None
+        raise DataError(path, f"not Parquet that can be read: {first_line(error, 100)}") from None
 
 
 def split_by_hash(heldout: float) -> Callable[[str], Split]:

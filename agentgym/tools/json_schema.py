@@ -18,10 +18,9 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ConfigDict, create_model, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
+from agentgym.clients import plain_line
 from agentgym.faults import MissingExtra, did_you_mean
 
-#: Longest description of a tool or an argument, in characters.
-MAX_DESCRIPTION_CHARS = 500
 #: Largest schema of one tool, in characters of JSON; a policy has to read it.
 MAX_SCHEMA_CHARS = 32_768
 #: Deepest nesting of a schema.
@@ -43,13 +42,6 @@ _PLAIN = (
 
 class SchemaProblem(ValueError):
     """Why a schema cannot be used, in one line."""
-
-
-def plain_line(text: object, limit: int = MAX_DESCRIPTION_CHARS) -> str:
-    """A stranger's text as one line of printable characters, cut to `limit` characters."""
-    line = " ".join(str(text)[: 4 * limit].split())
-    line = "".join(c for c in line if c.isprintable())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def portable(schema: Any, document: Mapping[str, Any] | None = None) -> dict[str, Any]:

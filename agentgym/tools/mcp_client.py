@@ -22,11 +22,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from agentgym.clients import Secrets, check_address, plain_line
 from agentgym.config import Config
 from agentgym.faults import ConfigError, EnvironmentFault, MissingExtra
 from agentgym.tools.base import ToolError
-from agentgym.tools.json_schema import plain_line, portable
-from agentgym.tools.remote import FAULT, Offer, RemoteSpec, Secrets, check_address, read_env, remote_tools
+from agentgym.tools.json_schema import portable
+from agentgym.tools.remote import FAULT, Offer, RemoteSpec, read_env, remote_tools
 from agentgym.tools.toolset import ToolSet
 
 try:

@@ -27,10 +27,9 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from agentgym.actions import first_problem
+from agentgym.clients import LOOPBACK, plain_line
 from agentgym.tools.base import ToolError
-from agentgym.tools.json_schema import plain_line
 from agentgym.tools.mcp_stdio import ServerProcess, end_group
-from agentgym.tools.remote import LOOPBACK
 
 if TYPE_CHECKING:
     from agentgym.tools.mcp_client import McpServer

@@ -19,7 +19,7 @@ from anyio.abc import ByteReceiveStream, ByteSendStream, ObjectReceiveStream, Ob
 from mcp.shared.message import SessionMessage
 from mcp_types import INTERNAL_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
 
-from agentgym.tools.json_schema import plain_line
+from agentgym.clients import plain_line
 
 #: Seconds a server has to end after its input is closed, and again after SIGTERM.
 GRACE_S = 2.0

@@ -16,11 +16,12 @@ from urllib.parse import unquote
 
 from pydantic import Field, model_validator
 
+from agentgym.clients import check_address, plain_line
 from agentgym.config import parse_yaml
 from agentgym.faults import ConfigError
-from agentgym.tools.json_schema import SchemaProblem, numbered, plain_line, portable
+from agentgym.tools.json_schema import SchemaProblem, numbered, portable
 from agentgym.tools.openapi_client import Place, WebClient
-from agentgym.tools.remote import Offer, RemoteSpec, check_address, read_env, remote_tools
+from agentgym.tools.remote import Offer, RemoteSpec, read_env, remote_tools
 from agentgym.tools.toolset import ToolSet
 
 #: Largest file, in bytes.

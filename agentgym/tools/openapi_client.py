@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from agentgym.clients import LOOPBACK, Secrets, plain_line
 from agentgym.faults import EnvironmentFault, MissingExtra
 from agentgym.tools.base import ToolError
-from agentgym.tools.json_schema import plain_line
-from agentgym.tools.remote import FAULT, LOOPBACK, Secrets
+from agentgym.tools.remote import FAULT
 
 #: Redirects within the origin that are followed.
 MAX_REDIRECTS = 5

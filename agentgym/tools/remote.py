@@ -9,29 +9,25 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
 from agentgym.actions import THINK
+from agentgym.clients import plain_line
 from agentgym.config import Config
 from agentgym.faults import ConfigError, did_you_mean
 from agentgym.tools.base import MAX_OUTPUT_CHARS, TIMEOUT_S, AnyTool
-from agentgym.tools.json_schema import SchemaArguments, SchemaProblem, arguments_from, numbered, plain_line
+from agentgym.tools.json_schema import SchemaArguments, SchemaProblem, arguments_from, numbered
 
 #: Tools that one entry may bring; more would fill a prompt, so the configuration has to choose.
 MAX_TOOLS = 256
 #: Kind of the `EnvironmentFault` of a server that is gone.
 FAULT = "tool-server"
-#: Hosts that no proxy leads to.
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 #: Longest name of a tool, in characters.
 MAX_NAME_CHARS = 64
-#: Shortest part of a secret that is looked for in texts, in characters; shorter ones are found in any text.
-MIN_SECRET_CHARS = 6
 
 #: Carries a call out: arguments under the schema's own names -> (value, what the agent reads).
 Invoke = Callable[[dict[str, Any], float], Awaitable[tuple[Any, str]]]
@@ -142,40 +138,3 @@ def read_env(names: Mapping[str, str], where: str) -> dict[str, str]:
         if name not in os.environ:
             raise ConfigError(f"{where}.{key}: the environment variable {name!r} is not set")
     return {key: os.environ[name] for key, name in names.items()}
-
-
-def check_address(url: str) -> None:
-    """Refuses what is not the plain address of a web service.
-
-    Raises:
-        ValueError: Why.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("an address must begin with http:// or https:// and a host")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("an address must not hold a password; name a variable under headers_env")
-    if parts.fragment:
-        raise ValueError("an address must not have a # part")
-
-
-class Secrets:
-    """Hides values, and what follows their last space (``Bearer abc``), in texts."""
-
-    def __init__(self, values: Iterable[str]) -> None:
-        parts = {part for value in values for part in (value.strip(), value.strip().rpartition(" ")[2])}
-        self._parts = sorted((part for part in parts if len(part) >= MIN_SECRET_CHARS), key=len, reverse=True)
-
-    def hide(self, text: str) -> str:
-        """The text with ``***`` in place of every secret."""
-        for part in self._parts:
-            text = text.replace(part, "***")
-        return text
-
-    def hide_in(self, value: Any) -> Any:
-        """Plain data with every text hidden so."""
-        if isinstance(value, str):
-            return self.hide(value)
-        if isinstance(value, dict):
-            return {self.hide(key): self.hide_in(one) for key, one in value.items()}
-        return [self.hide_in(one) for one in value] if isinstance(value, list) else value

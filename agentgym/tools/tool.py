@@ -28,7 +28,7 @@ from typing import Annotated, Any, Generic, ParamSpec, TypeVar, get_type_hints, 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
 from pydantic_core import PydanticSerializationError, to_json
 
-from agentgym.faults import ConfigError
+from agentgym.faults import ConfigError, first_line
 from agentgym.methods import argument_meanings
 from agentgym.registry import Registry
 from agentgym.tools.base import MAX_OUTPUT_CHARS, TIMEOUT_S, AnyTool, ToolError, said
@@ -180,7 +180,7 @@ def arguments_of(name: str, function: Callable[..., Any]) -> type[BaseModel]:
             )
             model.model_json_schema()
     except (PydanticUserError, NameError) as error:
-        raise ConfigError(f"tool {name!r}: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"tool {name!r}: {first_line(error)}") from None
     return model
 
 

@@ -60,6 +60,7 @@ def trajectories(draw: st.DrawFn, group: str, task: str) -> Trajectory:
                 action=st.dictionaries(st.text(max_size=6), JSON, max_size=3),
                 reward=FINITE,
                 version=st.integers(0, 2**40),
+                changes=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2**40)), max_size=2).map(tuple),
                 finish=st.sampled_from(["stop", "length"]),
                 generate_s=FINITE,
                 env_s=FINITE,

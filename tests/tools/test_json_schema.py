@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agentgym.actions import PARSERS, ActionSpec
-from agentgym.tools.json_schema import (
-    MAX_DESCRIPTION_CHARS,
-    SchemaArguments,
-    SchemaProblem,
-    arguments_from,
-    plain_line,
-    portable,
-)
+from agentgym.clients import MAX_LINE_CHARS, plain_line
+from agentgym.tools.json_schema import SchemaArguments, SchemaProblem, arguments_from, portable
 
 ORDER: dict[str, Any] = {
     "type": "object",
@@ -221,7 +215,7 @@ def test_a_schema_can_refer_to_itself_as_a_whole() -> None:
 @given(st.text())
 def test_texts_become_one_short_printable_line(text: str) -> None:
     line = plain_line(text * 300)
-    assert len(line) <= MAX_DESCRIPTION_CHARS
+    assert len(line) <= MAX_LINE_CHARS
     assert "\n" not in line
     assert line.isprintable()
 

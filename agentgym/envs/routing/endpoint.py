@@ -7,20 +7,26 @@ checked before it is used, and a key that comes back in it is hidden. Nothing he
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, field_validator
 
+from agentgym.clients import (
+    Secrets,
+    TooMuch,
+    check_address,
+    encodable,
+    error_words,
+    plain_line,
+    read_body,
+    read_json,
+    retry_after,
+)
 from agentgym.envs.routing.candidates import Candidate, Estimate, Reply
 from agentgym.envs.routing.prices import Price
 from agentgym.faults import EnvironmentFault
-from agentgym.tools.json_schema import plain_line
-from agentgym.tools.remote import Secrets, check_address
 
 if TYPE_CHECKING:
     import httpx
@@ -180,33 +186,25 @@ class Wire:
         try:
             response = await client.send(request, stream=True)
             try:
-                data = await self._read(response)
+                data = await read_body(response, self._max_bytes)
             finally:
                 await response.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Failed(f"no connection ({type(error).__name__})", again=True, charged=False) from None
+        except TooMuch as error:
+            raise Failed(str(error), again=False, charged=True) from None
         except httpx.TimeoutException:
             raise Failed("no answer in time", again=True, charged=True) from None
         except httpx.HTTPError as error:
             raise Failed(f"the connection broke ({type(error).__name__})", again=True, charged=True) from None
         if response.status_code != 200:
-            return self._failed(response.status_code, response.headers, _json(data))
-        return self._reply(_json(data), call)
-
-    async def _read(self, response: httpx.Response) -> bytes:
-        if response.headers.get("content-encoding", "identity") != "identity":  # it could unpack to a gigabyte
-            raise Failed("the answer is compressed, although nobody asked for that", again=False, charged=True)
-        data = bytearray()
-        async for chunk in response.aiter_raw():
-            data += chunk
-            if len(data) > self._max_bytes:
-                raise Failed(f"the answer is longer than {self._max_bytes} bytes", again=False, charged=True)
-        return bytes(data)
+            return self._failed(response.status_code, response.headers, read_json(data))
+        return self._reply(read_json(data), call)
 
     # -- what an answer means ----------------------------------------------------------------------------------------
 
     def _failed(self, status: int, headers: httpx.Headers, body: Any) -> Reply:
-        reason = self._reason(body)
+        reason = self._line(error_words(body))
         if status in (413, 451) or (400 <= status < 500 and status not in _AGAIN and _REFUSED.search(reason)):
             return Reply("", error=f"the question was refused ; {reason or f'status {status}'}")
         problem = f"status {status}{': ' + reason if reason else ''}"
@@ -214,15 +212,6 @@ class Wire:
             problem += f" (the key is that of {self.endpoint.api_key_env})"
         again = status >= 500 or (status in _AGAIN and not (status == 429 and _NO_MONEY.search(reason)))
         raise Failed(problem, again=again, charged=False, after_s=retry_after(headers.get("retry-after")))
-
-    def _reason(self, body: Any) -> str:
-        """The words of an error: its code, its type and its message, wherever a server puts them."""
-        error = body.get("error", body) if isinstance(body, dict) else body
-        if isinstance(error, dict):
-            parts = [error.get(key) for key in ("code", "type", "message", "detail")]
-        else:
-            parts = [error]
-        return self._line(" ".join(str(part) for part in parts if isinstance(part, str) and part))
 
     def _reply(self, body: Any, call: Call) -> Reply:
         try:
@@ -262,29 +251,6 @@ class Wire:
         return plain_line(self._secrets.hide(text), MAX_REASON_CHARS)
 
 
-def retry_after(value: str | None) -> float | None:
-    """Seconds that a ``Retry-After`` header asks to wait: a number, or a date; None where it says nothing readable."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(value)
-            seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - datetime.now(UTC).timestamp()
-        except (ValueError, OverflowError, TypeError):
-            return None
-    return max(seconds, 0.0) if math.isfinite(seconds) else None
-
-
-def _json(data: bytes) -> Any:
-    """What a body says; None where it is no JSON."""
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _content(content: Any) -> str:
     """The text of a message: plain, or in parts."""
     if isinstance(content, list):
@@ -298,8 +264,3 @@ def _count(usage: Any, key: str) -> int | None:
     value = usage.get(key) if isinstance(usage, dict) else None
     whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS
     return value if whole else None
-
-
-def encodable(text: str) -> str:
-    """A text without lone surrogates, which are legal in a str and in no file."""
-    return text.encode("utf-8", "replace").decode()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator, model_validator
 
 from agentgym.aio import on_shared_loop
+from agentgym.clients import past_proxies, read_key
 from agentgym.envs.routing.candidates import BACKENDS, BackendConfig, Candidate, Estimate, Reply
 from agentgym.envs.routing.endpoint import Call, Endpoint, Failed, Wire
 from agentgym.envs.routing.pacing import Pace
@@ -32,7 +32,6 @@ from agentgym.envs.routing.spending import Overspent, Spending
 from agentgym.envs.routing.task import RoutingTask, RoutingTaskSet
 from agentgym.faults import ConfigError, EnvironmentFault, MissingExtra
 from agentgym.rewards.outcome.answer import cover_match
-from agentgym.tools.remote import LOOPBACK
 
 if TYPE_CHECKING:
     import httpx
@@ -250,7 +249,7 @@ class OpenAIBackend:
             client = httpx.AsyncClient(
                 timeout=httpx.Timeout(None, connect=self._config.connect_timeout_s),
                 limits=httpx.Limits(max_connections=None),
-                mounts={f"all://{f'[{host}]' if ':' in host else host}": None for host in LOOPBACK},  # past proxies
+                mounts=past_proxies(),
             )
             self._session = _Session(loop, client, {name: _pace(wire.endpoint) for name, wire in self._wires.items()})
         return self._session
@@ -286,9 +285,7 @@ def _price(endpoint: Endpoint, table: PriceTable | None) -> Price:
 def _key(endpoint: Endpoint) -> str | None:
     if endpoint.api_key_env is None:
         return None
-    key = os.environ.get(endpoint.api_key_env, "").strip()
-    if not key:
-        raise ConfigError(f"endpoints: {endpoint.name!r}: the environment variable {endpoint.api_key_env!r} is not set")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError(f"endpoints: {endpoint.name!r}: what {endpoint.api_key_env!r} holds cannot be a key")
-    return key
+    try:
+        return read_key(endpoint.api_key_env)
+    except ConfigError as error:
+        raise ConfigError(f"endpoints: {endpoint.name!r}: {error}") from None

@@ -15,8 +15,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agentgym.clients import encodable
 from agentgym.envs.routing.candidates import Reply
-from agentgym.envs.routing.endpoint import encodable
 from agentgym.envs.routing.recorded import RecordedReply, RecordedRow
 from agentgym.envs.routing.task import RoutingTask
 from agentgym.faults import ConfigError, DataError

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from agentgym.envs.search.corpus import Corpus, searchable
 from agentgym.envs.search.retrievers import Hit, Retriever, best
 from agentgym.envs.search.worlds import Document
-from agentgym.faults import ConfigError, EnvironmentFault, MissingExtra
+from agentgym.faults import ConfigError, EnvironmentFault, MissingExtra, first_line
 
 
 class DenseRetriever(Retriever):
@@ -83,7 +83,7 @@ class DenseRetriever(Retriever):
                 texts, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
             )
         except RuntimeError as error:  # torch: out of memory, device lost
-            raise EnvironmentFault("retriever", f"{self.model}: {str(error).splitlines()[0][:200]}") from error
+            raise EnvironmentFault("retriever", f"{self.model}: {first_line(error)}") from error
         return np.asarray(vectors, dtype=np.float32)
 
     def _path(self, corpus: Corpus) -> Path | None:
@@ -102,7 +102,7 @@ def _model(name: str, device: str | None) -> Any:
     try:
         return SentenceTransformer(name, device=device)
     except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or ["it cannot be loaded"])[0][:200]
+        reason = first_line(error)
         raise ConfigError(f"retriever 'dense': model {name!r}: {reason}") from error
 
 

@@ -27,7 +27,7 @@ from agentgym.envs.swe.renaming import RenamedTaskSet
 from agentgym.envs.swe.rows import FORMATS, EditRow, ImageRow, OwnRow, detect
 from agentgym.envs.swe.task import SweTask, SweTaskSet
 from agentgym.envs.swe.tree import Tree, TreeError
-from agentgym.faults import ConfigError, DataError
+from agentgym.faults import ConfigError, DataError, first_line
 from agentgym.registry import Registry
 from agentgym.task import SPLITS, Split
 
@@ -127,7 +127,7 @@ class RowsSource(_Chosen):
                 try:
                     tasks.append(self._changed(row, row.task(split(row.key))))
                 except (PatchError, ValueError) as error:
-                    raise DataError(file, f"{row.key[:80]}: {str(error).splitlines()[0]}"[:300], line) from None
+                    raise DataError(file, f"{row.key[:80]}: {first_line(error)}"[:300], line) from None
         return ImageTaskSet(self.chosen(tasks), Path(self.cache).expanduser())
 
     def _changed(self, row: ImageRow, task: SweTask) -> SweTask:

@@ -92,7 +92,8 @@ def make_spec(name: str, description: str, schema: Mapping[str, Any]) -> ActionS
         SchemaProblem: The schema cannot be used.
         MissingExtra: The library that checks arguments is not installed.
     """
-    from agentgym.tools.json_schema import arguments_from, plain_line, portable
+    from agentgym.clients import plain_line
+    from agentgym.tools.json_schema import arguments_from, portable
 
     model = arguments_from(name, plain_line(description) or name, portable(schema))
     required = [n for n, field in model.model_fields.items() if field.is_required()]

@@ -14,6 +14,8 @@ from agentgym.rewards.judges.models import Budget, Metered, Model
 from agentgym.rewards.judges.registry import JUDGES, JudgeOptions, ModelOptions
 
 AnyModel = Model[Any, Any]
+#: The engine whose model is asked in messages.
+CHAT = "chat"
 
 
 def make_judge(name: str, model: AnyModel | None = None, **options: Any) -> ManagedJudge:
@@ -96,18 +98,38 @@ def _chat(options: ModelOptions) -> AnyModel:
     from agentgym.engines.loading import load_tokenizer
     from agentgym.rewards.judges.chat import EngineChat
 
+    if options.engine == CHAT:
+        return _client(options)
     kind = ENGINES.get(options.engine)
     arguments = {"model": options.name, **options.options}
     try:
-        inspect.signature(kind).bind(**arguments)
+        signature = inspect.signature(kind)
+        signature.bind(**arguments)
     except TypeError as error:
         raise ConfigError(f"engine {options.engine!r}: {error}") from None
     tokenizer = load_tokenizer(options.name)
     if tokenizer is None:
         raise ConfigError(f"model {options.name!r} comes without a tokenizer")
     renderer = ChatRenderer(tokenizer, template=options.template, template_kwargs=options.template_kwargs)
+    if "tokenizer" in signature.parameters:
+        arguments.setdefault("tokenizer", tokenizer)
     engine: Engine = kind(**arguments)
     return EngineChat(engine, renderer, _identity(options))
+
+
+def _client(options: ModelOptions) -> AnyModel:
+    """A server's model, asked in messages: no tokenizer and no template of it need be here."""
+    from agentgym.engines.http_chat import ChatClient
+    from agentgym.rewards.judges.chat import ClientChat
+
+    if options.template is not None or options.template_kwargs:
+        raise ConfigError(f"engine {CHAT!r}: the server has a chat template of its own; give none")
+    arguments = {"model": options.name, **options.options}
+    try:
+        inspect.signature(ChatClient).bind(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"engine {CHAT!r}: {error}") from None
+    return ClientChat(ChatClient(**arguments), _identity(options))
 
 
 def _likelihood(options: ModelOptions) -> AnyModel:

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from agentgym.engines.chat import ChatRenderer
 from agentgym.engines.loading import DType, context_length, load_model, load_tokenizer
-from agentgym.faults import ConfigError
+from agentgym.faults import ConfigError, first_line
 from agentgym.rewards.judges.models import Batcher, Passage, TokenScores
 from agentgym.rewards.judges.verdict import JudgeFault, TooLong
 
@@ -107,7 +107,7 @@ class CausalScorer:
                     finite = bool(np.all(np.isfinite(scores.logprobs)) and np.all(np.isfinite(scores.values)))
                     results[passage] = scores if finite else JudgeFault("the model's logits are not finite")
         except RuntimeError as error:  # torch: out of memory, device lost
-            failed = JudgeFault(f"forward pass failed: {(str(error).splitlines() or [''])[0][:200]}")
+            failed = JudgeFault(f"forward pass failed: {first_line(error)}")
             return [results.get(passage, failed) for passage in passages]
         return [results[passage] for passage in passages]
 

@@ -1,4 +1,4 @@
-"""`EngineChat`: any engine as the chat that prompted judges ask."""
+"""`EngineChat`: any engine as the chat that prompted judges ask. `ClientChat`: a server that is asked in messages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from bisect import bisect_left, bisect_right
 
 from agentgym.engines.base import Completion, Engine
 from agentgym.engines.chat import ChatRenderer
+from agentgym.engines.http_chat import ChatClient
+from agentgym.engines.http_wire import PromptTooLong
 from agentgym.rewards.judges.models import Prompt, Reply
 from agentgym.rewards.judges.verdict import TooLong
 
@@ -52,6 +54,35 @@ class EngineChat:
     async def close(self) -> None:
         """Closes the engine."""
         await self.engine.close()
+
+
+class ClientChat:
+    """A server with a chat interface. It says nothing of probabilities, and its version is not known.
+
+    Args:
+        client: The way to it.
+        identity: What is asked there.
+    """
+
+    def __init__(self, client: ChatClient, identity: str) -> None:
+        self.client, self.identity = client, identity
+
+    async def __call__(self, item: Prompt, /) -> Reply:
+        """See `Model`.
+
+        Raises:
+            EngineFault: There is no reply.
+            TooLong: The prompt does not fit into the model's context.
+        """
+        try:
+            text, finish, _ = await self.client.ask(item.messages, item.sampling)
+        except PromptTooLong as error:
+            raise TooLong(str(error)) from None
+        return Reply(text, finish == "stop")
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self.client.close()
 
 
 def stretch_probability(renderer: ChatRenderer, completion: Completion, begin: int, end: int) -> float | None:

@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from agentgym.engines.chat import ChatRenderer
 from agentgym.engines.loading import DType
-from agentgym.faults import ConfigError
+from agentgym.faults import ConfigError, first_line
 from agentgym.rewards.judges.models import Batcher, Pair
 from agentgym.rewards.judges.verdict import JudgeFault
 
@@ -59,7 +59,7 @@ class SequenceScorer:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(model)
             self.module = loaded.to(where)
         except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            reason = first_line(error)
             raise ConfigError(f"reward model {model!r} cannot be loaded: {reason}") from error
         self.module.train(False)
         config = self.module.config
@@ -114,7 +114,7 @@ class SequenceScorer:
             try:
                 values = self._forward([ids for _, ids in batch])
             except RuntimeError as error:
-                raise JudgeFault(f"forward pass failed: {(str(error).splitlines() or [''])[0][:200]}") from error
+                raise JudgeFault(f"forward pass failed: {first_line(error)}") from error
             scores.update((pair, value) for (pair, _), value in zip(batch, values, strict=True))
         return [scores[pair] for pair in pairs]
 

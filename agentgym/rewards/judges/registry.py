@@ -26,7 +26,8 @@ class ModelOptions(Config):
     name: str = Field(min_length=1)
     """Folder or hub name; of an encoder also the import path ``package.module:callable`` of one."""
     engine: str = "transformers"
-    """Engine that runs a chat; the other kinds run by themselves."""
+    """Engine that runs a chat; the other kinds run by themselves. ``chat`` asks a server in messages, under this name
+    and at ``options: {url: ...}``."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the engine or the scorer, e.g. ``{device: cuda}``."""
     template: str | None = None

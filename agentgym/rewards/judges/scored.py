@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from agentgym.faults import ConfigError, MissingExtra
+from agentgym.faults import ConfigError, MissingExtra, first_line
 from agentgym.rewards.judges.likelihood import sigmoid
 from agentgym.rewards.judges.models import Batcher, Classifier, Embedder, Floats, Pair
 from agentgym.rewards.judges.registry import JUDGES
@@ -83,7 +83,7 @@ class BatchedEncoder:
             try:
                 vectors = dict(zip(distinct, encode(distinct, encoder), strict=True))
             except RuntimeError as error:  # torch: out of memory, device lost
-                raise JudgeFault(f"the encoder failed: {(str(error).splitlines() or [''])[0][:200]}") from error
+                raise JudgeFault(f"the encoder failed: {first_line(error)}") from error
             return [vectors[text] for text in texts]
 
         self._batcher: Batcher[str, Floats] = Batcher(run, EMBEDDED_AT_ONCE)
@@ -121,7 +121,7 @@ def _sentence_encoder(name: str, options: tuple[tuple[str, Any], ...]) -> Encode
     try:
         model = SentenceTransformer(name, **dict(options))
     except (OSError, ValueError, TypeError) as error:
-        reason = (str(error).splitlines() or ["it cannot be loaded"])[0][:200]
+        reason = first_line(error)
         raise ConfigError(f"encoder {name!r}: {reason}") from error
 
     def embed(texts: Sequence[str]) -> Any:

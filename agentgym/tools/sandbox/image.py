@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agentgym.faults import ConfigError
+from agentgym.faults import ConfigError, first_line
 from agentgym.tools.sandbox.base import broken
 
 IMAGE = "agentgym-sandbox:latest"
@@ -124,7 +124,7 @@ def _from_registry(client: Any) -> None:
     try:
         client.images.build(fileobj=io.BytesIO(_DOCKERFILE.encode()), tag=IMAGE, rm=True, labels={RECIPE_LABEL: RECIPE})
     except (APIError, BuildError) as error:
-        said = str(error).splitlines()[0][:300]
+        said = first_line(error, 300)
         raise ConfigError(
             f"the image {IMAGE!r} cannot be made from the official Debian image ({said}); root can make it without a "
             "registry: apt-get install -y --no-install-recommends debootstrap && agentgym sandbox-image"

@@ -1,52 +1,19 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentgym.envs.routing.candidates import Estimate
-from agentgym.envs.routing.endpoint import TEMPLATE_TOKENS, Endpoint, Wire, retry_after
+from agentgym.envs.routing.endpoint import TEMPLATE_TOKENS, Endpoint, Wire
 from agentgym.envs.routing.prices import Price
 
 
 def wire(**more: object) -> Wire:
     endpoint = Endpoint.model_validate({"name": "m", "base_url": "http://localhost/v1/", **more})
     return Wire(endpoint, None, Price.per_million(1.0, 2.0), Estimate(), 1000)
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (None, None),
-        ("3", 3.0),
-        (" 1.5 ", 1.5),
-        ("-2", 0.0),
-        ("inf", None),
-        ("nan", None),
-        ("", None),
-        ("tomorrow", None),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
-        ("Thu, 99 Jan 1970 00:00:00 GMT", None),
-    ],
-)
-def test_retry_after(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value) == seconds
-
-
-def test_a_date_to_wait_for() -> None:
-    date = datetime.now(UTC) + timedelta(seconds=30)
-    assert retry_after(format_datetime(date, usegmt=True)) == pytest.approx(30, abs=2)
-    assert retry_after(format_datetime(date.replace(tzinfo=None))) == pytest.approx(30, abs=2)
-
-
-@given(st.text())
-def test_any_header_is_read(value: str) -> None:
-    seconds = retry_after(value)
-    assert seconds is None or seconds >= 0
 
 
 def test_the_address() -> None:

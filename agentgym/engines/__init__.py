@@ -1,4 +1,5 @@
-"""Engines write the policy's text: ``transformers`` (embedded default), ``scripted`` (tests, benchmarks)."""
+"""Engines write the policy's text: ``transformers`` (embedded default), ``vllm``, ``http`` and ``chat`` (servers),
+``scripted`` (tests, benchmarks)."""
 
 from agentgym.engines.base import ENGINES, Completion, Engine, EngineStats, FinishReason, Sampling
 

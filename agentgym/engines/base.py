@@ -58,15 +58,18 @@ class Completion:
 
     Attributes:
         token_ids: The sampled tokens, the stopping token or string included.
-        logprobs: One a token, of the distribution that was sampled from (temperature, top-p and top-k applied).
+        logprobs: One a token, of the distribution that was sampled from (temperature, top-p and top-k applied). None at
+            all: the engine does not know them, and what it wrote is for evaluation only.
         finish_reason: ``"stop"`` or ``"length"``.
-        version: Version of the weights that sampled it.
+        version: Version of the weights that sampled its first token.
+        changes: Where the weights changed while it was sampled: (offset, version), from that token on; offsets rise.
     """
 
     token_ids: list[int]
     logprobs: list[float]
     finish_reason: FinishReason
     version: int
+    changes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -124,11 +127,47 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Listener(Protocol):
+    """What an engine has besides that reads the conversation itself and not its tokens."""
+
+    def hear(self, session: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Takes the conversation so far (role and content each); called before each completion of the session."""
+        ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """What an engine has besides that likes its weights to come where its model is."""
+
+    @property
+    def device(self) -> str:
+        """torch's name of it, e.g. ``"cuda:0"``; it has room for a second copy of the weights while they are taken."""
+        ...
+
+
+@runtime_checkable
+class Doubtful(Protocol):
+    """What an engine has besides whose completions cannot always be trained on; asked before a run begins."""
+
+    async def untrainable(self, sampling: Sampling) -> str | None:
+        """Why completions sampled so must not be trained on, in one line; None: they may be.
+
+        Raises:
+            ConfigError: The engine cannot be used as configured.
+            EngineFault: It does not answer.
+        """
+        ...
+
+
 ENGINES: Registry[Any] = Registry(
     "engine",
     "agentgym.engines",
     lazy={
         "transformers": "agentgym.engines.transformers:TransformersEngine",
+        "vllm": "agentgym.engines.vllm:VllmEngine",
         "scripted": "agentgym.engines.scripted:ScriptedEngine",
+        "http": "agentgym.engines.http:HttpEngine",
+        "chat": "agentgym.engines.http_chat:ChatEngine",
     },
 )

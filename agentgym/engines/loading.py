@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from agentgym.faults import ConfigError
+from agentgym.faults import ConfigError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def load_model(name: str, device: str, dtype: DType) -> PreTrainedModel:
     try:
         torch.empty(0, device=where)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {device!r} cannot be used: {_line(error)}") from error
+        raise ConfigError(f"device {device!r} cannot be used: {first_line(error)}") from error
     types = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype != "auto" and dtype not in types:
         raise ConfigError(f"dtype must be 'auto', 'float32' or 'bfloat16', got {dtype!r}")
@@ -40,13 +40,9 @@ def load_model(name: str, device: str, dtype: DType) -> PreTrainedModel:
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=kind)
     except (OSError, ValueError, SafetensorError) as error:
-        raise ConfigError(f"model {name!r} cannot be loaded: {_line(error)}") from error
+        raise ConfigError(f"model {name!r} cannot be loaded: {first_line(error)}") from error
     loaded: PreTrainedModel = model.to(where)
     return loaded
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def load_tokenizer(name: str) -> Any:

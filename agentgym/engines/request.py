@@ -22,7 +22,7 @@ class Request:
         enders: Tokens after which stop strings are looked for.
         fed: Tokens, from the first, that are in the session's slot.
         seen: Tokens, from the first, that the session has ever run through the model.
-        version: Of the weights that sampled the first token.
+        versions: Of the weights: (offset, version) of the first token and of each from which on they had changed.
         arrived: Forward passes made before it came.
     """
 
@@ -37,7 +37,7 @@ class Request:
     arrived: int
     fed: int = 0
     seen: int = 0
-    version: int = 0
+    versions: list[tuple[int, int]] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
 
     @property

@@ -118,6 +118,11 @@ class TransformersEngine:
         """The model, whose parameters `update_weights` writes."""
         return self._runner.model
 
+    @property
+    def device(self) -> str:
+        """Where the model is; see `agentgym.engines.base.Placed`."""
+        return str(self._runner.device)
+
     # -- the protocol ------------------------------------------------------------------------------------------------
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling, session: str | None = None) -> Completion:
@@ -337,8 +342,8 @@ class TransformersEngine:
         """Adds a sampled token; True when it ends the request."""
         if request.future.done():
             return False  # cancelled during the forward pass
-        if not request.logprobs:
-            request.version = version
+        if not request.versions or request.versions[-1][1] != version:
+            request.versions.append((len(request.logprobs), version))
         request.tokens.append(token)
         request.logprobs.append(logprob)
         self.stats.generated += 1
@@ -358,7 +363,8 @@ class TransformersEngine:
         session.cached = request.fed
         session.read = request.tokens[: request.fed]
         self._sessions.settle(session)
+        (_, first), *changes = request.versions
         request.future.set_result(
-            Completion(request.tokens[request.prompt :], request.logprobs, reason, request.version)
+            Completion(request.tokens[request.prompt :], request.logprobs, reason, first, tuple(changes))
         )
         return True

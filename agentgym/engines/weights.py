@@ -13,7 +13,24 @@ from agentgym.faults import EngineFault, did_you_mean
 def load_weights(module: torch.nn.Module, state: Mapping[str, Any]) -> None:
     """Copies a state (name -> tensor or array) into the module's own memory, casting to its types.
 
+    Raises:
+        EngineFault: See `fit_weights`; nothing is changed.
+    """
+    own = module.state_dict(keep_vars=True)
+    tensors = fit_weights(module, state)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
+def fit_weights(module: torch.nn.Module, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The state's tensors by name, a tied weight under one of its names only.
+
     A name of a tied weight may be left out when its twin is given; buffers may be left out.
+
+    Args:
+        module: Whose names and shapes count; it may be without memory (on torch's meta device).
+        state: Name -> tensor or array.
 
     Raises:
         EngineFault: A missing or unexpected name, a shape that differs, two different tensors for tied weights.
@@ -37,9 +54,7 @@ def load_weights(module: torch.nn.Module, state: Mapping[str, Any]) -> None:
             raise EngineFault(f"weights {twin!r} and {name!r} are tied in the model but differ")
     if missing := sorted(name for key, name in needed.items() if key not in given):
         raise EngineFault(f"missing weight {missing[0]!r} ({_count(missing)})")
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+    return tensors
 
 
 def _count(names: list[str]) -> str:

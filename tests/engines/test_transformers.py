@@ -504,6 +504,7 @@ def test_weights_that_change_in_mid_completion(in_thread: bool) -> None:
     at, completions = run(work)
     assert 0 < at < 20
     assert [c.version for c in completions] == [0, 0, 3]
+    assert [c.changes for c in completions] == [((at, 3),), ((at, 3),), ()]
     for i, c in enumerate(completions):
         ids, rows = prompt(i) + c.token_ids, np.arange(20)
         before, after = (reference_logprobs(m, ids)[-20:][rows, c.token_ids] for m in (old, new))

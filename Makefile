@@ -17,6 +17,8 @@ STAMP := $(VENV)/.setup-done
 EXTRAS := search,web,tools,routing,sql,swe,train,dev
 # Rows and API classes that a test of agentgym/ToolCall-v0 replays; not a dependency (it pins old libraries).
 BFCL := $(VENV)/share/bfcl
+# vLLM's CPU build lives apart: it pins other libraries.
+VLLM_VENV := .venv-vllm
 PYTHON ?=
 
 CONFIG ?= examples/search.yaml
@@ -24,14 +26,15 @@ ARGS ?=
 PYTEST_ARGS ?=
 # Test processes. Each holds a model or a local Ray at times, so more than the cores only slows them down.
 JOBS ?= 2
-# Benchmarks to run. Left out, to be named: `credit` trains many policies (hours), `peers` installs another library into
+# Benchmarks to run. Left out, to be named: `credit` trains many policies (hours), `engines` needs
+# .venv-vllm (make test-vllm), `gpu` needs a GPU, `peers` installs another library into
 # a virtual environment of its own.
-BENCH ?= $(filter-out credit peers,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
+BENCH ?= $(filter-out credit engines gpu peers,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 
-.PHONY: help setup train test lint format bench docs clean
+.PHONY: help setup train test test-vllm lint format bench docs clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## make .venv with everything that training and testing need
 
@@ -50,6 +53,11 @@ $(BFCL): $(STAMP)
 	@rm -rf $@ && $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -c constraints.txt --target $@ bfcl-eval==2026.3.23
 	@touch $@
 
+test-vllm: ## the tests of the vLLM engine, with its CPU build, in a virtual environment of their own
+	@PYTHON='$(PYTHON)' scripts/vllm.sh '$(VLLM_VENV)'
+	@# Even when it is told to be eager, vLLM compiles a small function, which takes seconds.
+	@TORCH_COMPILE_DISABLE=1 OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(VLLM_VENV)/bin/python -m pytest tests/engines/vllm $(PYTEST_ARGS)
+
 lint: $(STAMP) ## style, format and types, without the tests
 	@$(BIN)/ruff check . || { echo "make: mend what ruff names above; '$(BIN)/ruff check --fix .' does part of it" >&2; exit 1; }
 	@$(BIN)/ruff format --check --quiet . || { echo "make: run 'make format'" >&2; exit 1; }
@@ -65,6 +73,6 @@ docs: $(STAMP) ## write the configuration reference in docs/training.md and the 
 	@$(BIN)/python scripts/config_reference.py
 	@$(BIN)/python scripts/methods_page.py
 
-clean: ## remove .venv and all caches; runs/ stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+clean: ## remove .venv, .venv-vllm and all caches; runs/ stays
+	@rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	@find agentgym tests examples benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ("setup", "train", "test", "lint", "bench", "clean")
+TARGETS = ("setup", "train", "test", "test-vllm", "lint", "bench", "clean")
 
 
 def shell(*command: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
@@ -23,14 +23,14 @@ def test_help_lists_every_target():
     assert all(f"make {target} " in text for target in TARGETS)
 
 
-@pytest.mark.parametrize("script", ["scripts/setup.sh", ".ci/run"])
+@pytest.mark.parametrize("script", ["scripts/setup.sh", "scripts/vllm.sh", ".ci/run"])
 def test_scripts_are_executable_and_parse(script):
     assert os.access(ROOT / script, os.X_OK)
     assert shell("bash", "-n", script).returncode == 0
 
 
 def test_ci_runs_the_tests_and_nothing_clever():
-    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "make test"
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-2:] == ["make test", "make test-vllm"]
 
 
 def test_train_and_test_set_up_first():

@@ -27,6 +27,7 @@ from agentgym.rollout.player import Player, Resources
 from agentgym.rollout.request import AccuracyRequest, EnvSpec, FaultEvent, ForkRequest, GroupRequest, Limits
 from agentgym.rollout.seats import Seats
 from agentgym.rollout.stats import RolloutStats
+from agentgym.rollout.vitals import Activity, Vitals
 from agentgym.trajectory import Group, Trajectory
 
 # An episode, and the groups of its steps where it was forked.
@@ -66,6 +67,7 @@ class Collector:
         self._seats = seats or Seats(env_spec)
         self._places = asyncio.Semaphore(self.limits.concurrency)
         self._turnstile = asyncio.Lock()
+        self._activity = Activity()
         blocking = asyncio.Semaphore(self.limits.blocking_steps)
         self._resources = Resources(
             env_spec.id, engine, renderer, self.limits, self._seats, self.stats, blocking, stop_at_action
@@ -141,6 +143,10 @@ class Collector:
         engine = asdict(self.engine.stats)
         extra = engine.pop("extra")
         return self.stats.to_json() | {f"engine.{name}": value for name, value in (engine | extra).items()}
+
+    def vitals(self) -> Vitals:
+        """How it is doing right now; safe to call from any thread."""
+        return Vitals(self.counters(), *self._activity.look())
 
     async def close(self) -> None:
         """Closes engine and environments."""
@@ -225,9 +231,11 @@ class Collector:
                 while taken < min(size, self.limits.concurrency):
                     await self._places.acquire()
                     taken += 1
+                    self._activity.begin()
             yield
         finally:
             for _ in range(taken):
+                self._activity.end()
                 self._places.release()
 
 

@@ -8,28 +8,25 @@ end, which tells the guilty from the bystanders; only then is it given up.
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agentgym.faults import AgentGymError, EngineFault, MissingExtra
+from agentgym.faults import EngineFault, MissingExtra, first_line
 from agentgym.rollout.episode import faulted
 from agentgym.rollout.request import EngineSpec, EnvSpec, FaultEvent, GroupRequest, Limits
+from agentgym.rollout.session import RaySession
 from agentgym.rollout.stats import add_up
-from agentgym.rollout.weights import pack_state
+from agentgym.rollout.transport import Published, StoreTransport, Transport, TransportName, WorkerError, fetch
+from agentgym.rollout.vitals import Hand, LastKnown
 from agentgym.rollout.worker import Report, RolloutWorker
 from agentgym.trajectory import Group
 
-# Ray prints the loss of a worker to the driver's standard output, where JSON may be going; the fleet reports it itself.
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed while executing")
 try:
     import ray
-    from ray.exceptions import RayError, RayTaskError
+    from ray.exceptions import RayError
 except ModuleNotFoundError as error:  # pragma: no cover - the train extra brings it
     raise MissingExtra("ray", "train") from error
 
@@ -39,52 +36,13 @@ if TYPE_CHECKING:
 
 #: `FaultEvent.kind` of a worker that was lost.
 WORKER = "worker"
+#: `FaultEvent.kind` of weights that had to be sent twice.
+WEIGHTS = "weights"
 _ENGINE = EngineFault().kind
 _HEARTBEAT_S = 2.0  # longest silence of a worker whose event loop is alive
 _STARTS = 3  # how often a worker is started before the run gives up
 _CLOSE_S = 5.0
-
-
-class WorkerError(AgentGymError, RuntimeError):
-    """A worker that cannot be started."""
-
-
-class RaySession:
-    """This process's connection to Ray: made by the first fleet that needs one, ended with the last."""
-
-    _lock = threading.Lock()
-    _users = 0
-
-    @classmethod
-    def enter(cls, address: str | None, object_store_memory: int) -> bool:
-        """Returns whether `leave` must be called; a connection that somebody else made is used and left alone.
-
-        Args:
-            address: Of a cluster; None: a private Ray on this machine.
-            object_store_memory: Bytes, of a private Ray.
-        """
-        with cls._lock:
-            if cls._users == 0 and ray.is_initialized():
-                return False
-            quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-            if cls._users == 0 and address is not None:
-                ray.init(address=address, **quiet)
-            elif cls._users == 0:
-                # A private instance needs neither telemetry nor a token file in the user's home; and its workers
-                # may see the GPUs although they do not reserve one.
-                os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-                os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-                os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-                ray.init(address="local", include_dashboard=False, object_store_memory=object_store_memory, **quiet)
-            cls._users += 1
-            return True
-
-    @classmethod
-    def leave(cls) -> None:
-        with cls._lock:
-            cls._users -= 1
-            if cls._users == 0:
-                ray.shutdown()
+_AHEAD = 2  # times its places, what a worker is given while as much waits
 
 
 @dataclass(slots=True)
@@ -97,6 +55,9 @@ class _Member:
     alone: bool = False  # it holds a suspect group and gets no other
     answer: ObjectRef[Any] | None = None  # of the `next` call under way
     asked: float = 0.0
+    starting: ObjectRef[Any] | None = None  # of the call that sets it up; None: it can be used
+    attempt: int = 1  # how often it was started in a row
+    weights: Published | None = None  # the last it was sent while it started
 
     @property
     def load(self) -> int:
@@ -118,6 +79,7 @@ class Fleet:
         threads: int,
         worker_options: Mapping[str, Any] | None,
         object_store_memory: int,
+        weights: TransportName,
     ) -> None:
         self.env_spec, self.engine_spec, self.tokenizer = env_spec, engine_spec, tokenizer
         self.limits, self.threads = limits, threads
@@ -128,53 +90,78 @@ class Fleet:
         private = self._entered and address is None
         options: dict[str, Any] = {"num_cpus": 0 if private else threads, "max_concurrency": 16}
         self._kind = ray.remote(RolloutWorker).options(**(options | dict(worker_options or {})))
-        self._weights: tuple[int, ObjectRef[Any]] | None = None
+        self._transport = _transport(weights)
+        self._weights: Published | None = None
         self._events: list[FaultEvent] = []
+        self._waiting: deque[GroupRequest] = deque()
+        self._losses: Counter[str] = Counter()  # how often a group's worker was lost
+        self._known = LastKnown()
         self._members: list[_Member] = []
         try:
-            self._members = [_Member(number, self._spawn()) for number in range(workers)]
-            ready = [self._set_up(member) for member in self._members]
-            for member, ref in zip(self._members, ready, strict=True):
-                self._await_setup(member, ref)
+            self._members = [self._start(number) for number in range(workers)]
+            self._await_ready(workers)
         except BaseException:
             self.close()
             raise
 
     # -- starting and losing workers ---------------------------------------------------------------------------------
 
-    def _spawn(self) -> ActorHandle[Any]:
+    def _start(self, number: int, attempt: int = 1) -> _Member:
+        """A new worker, which begins to set itself up; with the newest weights, if there are any."""
+        weights = self._weights
+        newest = () if weights is None else (weights.version, weights.ref())
         actor: ActorHandle[Any] = self._kind.remote(self.env_spec, self.limits)  # type: ignore[assignment]
-        return actor
+        ready: ObjectRef[Any] = actor.setup.remote(self.engine_spec, self.tokenizer, self.threads, *newest)
+        return _Member(number, actor, starting=ready, attempt=attempt, weights=weights)
 
-    def _set_up(self, member: _Member) -> ObjectRef[Any]:
-        ref: ObjectRef[Any] = member.actor.setup.remote(self.engine_spec, self.tokenizer, self.threads)
-        return ref
+    def _started(self, member: _Member) -> None:
+        """What a worker that starts was doing has come to an end.
 
-    def _await_setup(self, member: _Member, ref: ObjectRef[Any]) -> None:
-        for attempt in range(1, _STARTS + 1):
-            try:
-                _get(ref)
-                if self._weights is not None:
-                    version, state = self._weights
-                    _get(member.actor.update_weights.remote(version, state))
-                return
-            except (RayError, EngineFault) as error:
-                if attempt == _STARTS:
-                    raise WorkerError(f"worker {member.number} cannot be started: {_line(error)}") from error
-                self._say(WORKER, f"worker {member.number} was lost while it started: {_line(error)}")
+        Raises:
+            WorkerError: It has failed too often.
+        """
+        try:
+            fetch(member.starting)
+        except (RayError, EngineFault) as error:
+            if member.attempt == _STARTS:
+                raise WorkerError(f"worker {member.number} cannot be started: {first_line(error)}") from error
+            self._say(WORKER, f"worker {member.number} was lost while it started: {first_line(error)}")
             self._kill(member)
-            member.actor = self._spawn()
-            ref = self._set_up(member)
+            self._members[member.number] = self._start(member.number, member.attempt + 1)
+            return
+        member.starting = None
+        if self._weights is not None and member.weights is not self._weights:  # there are newer ones by now
+            member.weights = self._weights
+            member.starting = member.actor.update_weights.remote(self._weights.version, self._weights.ref())
 
     def _replace(self, member: _Member, why: str) -> list[GroupRequest]:
-        """Puts a new worker in a lost one's place; returns what the lost one held."""
+        """Starts a new worker in a lost one's place; returns what the lost one held.
+
+        Nobody waits for the new one, which may have to wait itself: for a node that has room for it.
+        """
         held = list(member.held.values())
+        self._known.lost(member.number)
         self._say(WORKER, f"worker {member.number} {why}; {len(held)} groups run again")
         self._kill(member)
-        member.actor = self._spawn()
-        member.held, member.alone, member.answer = {}, False, None
-        self._await_setup(member, self._set_up(member))
+        self._members[member.number] = self._start(member.number)
         return held
+
+    @property
+    def _ready(self) -> list[_Member]:
+        """The workers that are set up."""
+        return [m for m in self._members if m.starting is None]
+
+    def _await_ready(self, least: int) -> None:
+        """Hears of all workers that are set up by now, and waits until there are so many."""
+        while starting := {m.starting: m for m in self._members if m.starting is not None}:
+            RaySession.check()
+            enough = len(self._ready) >= least
+            wait_s = 0.0 if enough else _HEARTBEAT_S
+            done, _ = ray.wait(list(starting), num_returns=1, timeout=wait_s)
+            for ref in done:
+                self._started(starting[ref])
+            if enough and not done:
+                return
 
     @staticmethod
     def _kill(member: _Member) -> None:
@@ -193,34 +180,67 @@ class Fleet:
             requests: What to collect.
             fixed: Deal the groups out in a fixed way and all at once, rather than to whoever is free.
         """
-        waiting = deque(requests)
         unfinished = {request.id for request in requests}
-        losses: Counter[str] = Counter()
         try:
             if fixed:
-                n = len(self._members)
-                for i, member in enumerate(self._members):
-                    self._submit(member, list(requests[i::n]))
-                waiting.clear()
+                self._await_ready(least=1)
+                members = self._ready
+                for i, member in enumerate(members):
+                    self._submit(member, list(requests[i :: len(members)]))
+            else:
+                self.submit(requests)
             while unfinished:
-                self._hand_out(waiting, losses)
-                for group in self._gather(waiting, losses, whole=fixed):
+                for group in self.advance(whole=fixed):
                     if group.id in unfinished:
                         unfinished.discard(group.id)
                         yield group
         finally:
             if unfinished:
-                self._cancel()
+                self.cancel()
 
-    def _hand_out(self, waiting: deque[GroupRequest], losses: Counter[str]) -> None:
-        """Gives waiting groups to the workers with the least to do, within their capacity."""
+    def submit(self, requests: Sequence[GroupRequest], first: bool = False) -> None:
+        """Adds groups to those that wait for a worker; `advance` brings them.
+
+        Args:
+            requests: With ids that no other group in the fleet has.
+            first: Put them before those that wait already.
+        """
+        if first:
+            self._waiting.extendleft(reversed(requests))
+        else:
+            self._waiting.extend(requests)
+
+    @property
+    def busy(self) -> bool:
+        """Whether groups wait or are being played."""
+        return bool(self._waiting) or any(member.held for member in self._members)
+
+    def advance(self, wait_s: float = _HEARTBEAT_S, whole: bool = False) -> list[Group]:
+        """Hands out what waits, and gathers what has finished.
+
+        Args:
+            wait_s: Longest wait for the first of them, in seconds.
+            whole: Wait for all that a worker holds; one answer costs less than many.
+        """
+        self._hand_out()
+        return self._gather(wait_s, whole)
+
+    def _hand_out(self) -> None:
+        """Gives waiting groups to the workers with the least to do, within their capacity.
+
+        While many wait a worker has more than it has places for, since a group's places become free one by one.
+        """
         batches: dict[int, list[GroupRequest]] = {}
+        waiting = self._waiting
         for _ in range(len(waiting)):
             request = waiting[0]
-            suspect = losses[request.id] >= max(1, self.limits.retries)
-            free = [m for m in self._members if not m.alone and (not suspect or not m.held)]
+            suspect = self._losses[request.id] >= max(1, self.limits.retries)
+            free = [m for m in self._ready if not m.alone and (not suspect or not m.held)]
             member = min(free, key=lambda m: m.load, default=None)
-            if member is None or (member.held and member.load + request.width > self.limits.concurrency):
+            most = self.limits.concurrency
+            if len(waiting) * request.width > len(self._members) * most:
+                most *= _AHEAD
+            if member is None or (member.held and member.load + request.width > most):
                 break
             waiting.popleft()
             member.held[request.id] = request
@@ -234,57 +254,61 @@ class Fleet:
             member.held |= {request.id: request for request in batch}
             member.actor.submit.remote(batch)
 
-    def _gather(self, waiting: deque[GroupRequest], losses: Counter[str], whole: bool) -> list[Group]:
-        """Waits for the next news of any worker; with `whole`, for all that it holds (one answer costs less than many).
-
-        A worker answers within the heartbeat in any case.
-        """
+    def _gather(self, wait_s: float, whole: bool) -> list[Group]:
+        """The next news of any worker, which answers within the heartbeat in any case."""
+        RaySession.check()
         for member in self._members:
             if member.held and member.answer is None:
                 wanted = len(member.held) if whole else 1
                 member.answer, member.asked = member.actor.next.remote(_HEARTBEAT_S, wanted), time.monotonic()
-        asked = {m.answer: m for m in self._members if m.answer is not None}
-        ready, _ = ray.wait(list(asked), num_returns=1, timeout=_HEARTBEAT_S)
+        asked = {m.answer or m.starting: m for m in self._members if m.answer is not None or m.starting is not None}
+        ready, _ = ray.wait(list(asked), num_returns=1, timeout=wait_s) if asked else ([], [])
+        if ready:  # and whoever else has news: nobody waits behind those that always have some
+            ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0)
         groups: list[Group] = []
         for ref in ready:
             member = asked[ref]
+            if member.starting is not None:
+                self._started(member)
+                continue
             try:
-                report: Report = _get(ref)
+                report: Report = fetch(ref)
             except RayError as error:
-                groups += self._lost(member, f"died ({_line(error)})", waiting, losses)
+                groups += self._lost(member, f"died ({first_line(error)})")
                 continue
             member.answer = None
             self._events += report.events
+            if report.vitals is not None:
+                self._known.heard(member.number, report.vitals)
             if report.error is not None:
                 raise report.error
-            groups += self._accept(member, report.groups, waiting, losses)
+            groups += self._accept(member, report.groups)
         for member in self._members:
-            if not ready and member.answer is not None and time.monotonic() - member.asked > self.patience_s:
-                groups += self._lost(member, f"did not answer for {self.patience_s:g} s", waiting, losses)
+            if member.answer is not None and time.monotonic() - member.asked > self.patience_s:
+                groups += self._lost(member, f"did not answer for {self.patience_s:g} s")
         return groups
 
-    def _accept(
-        self, member: _Member, groups: list[Group], waiting: deque[GroupRequest], losses: Counter[str]
-    ) -> list[Group]:
+    def _accept(self, member: _Member, groups: list[Group]) -> list[Group]:
         accepted: list[Group] = []
         engine_fails = False
         for group in groups:
             if group.id not in member.held:
                 continue
             broken = any(t.fault is not None and t.fault.startswith(_ENGINE) for t in group.trajectories)
-            if broken and losses[group.id] < self.limits.retries:
+            if broken and self._losses[group.id] < self.limits.retries:
                 engine_fails = True  # in every retry: it may be dead for all, so the worker starts afresh
                 continue
             del member.held[group.id]
+            self._losses.pop(group.id, None)
             member.alone = False
             accepted.append(group)
         if engine_fails:
-            accepted += self._lost(member, "has an engine that fails", waiting, losses)
+            accepted += self._lost(member, "has an engine that fails")
         return accepted
 
-    def _lost(self, member: _Member, why: str, waiting: deque[GroupRequest], losses: Counter[str]) -> list[Group]:
+    def _lost(self, member: _Member, why: str) -> list[Group]:
         """Replaces a worker; what it held waits again, or comes back as given up."""
-        alone = member.alone
+        alone, losses = member.alone, self._losses
         given_up: list[Group] = []
         for request in reversed(self._replace(member, why)):
             losses[request.id] += 1
@@ -293,34 +317,44 @@ class Fleet:
                 self._say(WORKER, fault, request.id, losses[request.id], given_up=True)
                 trajectories = [faulted(request, i, self.env_spec.id, fault) for i in range(len(request.seeds))]
                 given_up.append(Group(request.id, request.task_id, trajectories))
+                del losses[request.id]
             else:
-                waiting.appendleft(request)
+                self._waiting.appendleft(request)
         return given_up
 
-    def _cancel(self) -> None:
-        for member in self._members:
+    def cancel(self) -> None:
+        """Drops everything that waits or is being played."""
+        self._waiting.clear()
+        self._losses.clear()
+        for member in self._ready:
             if member.held or member.answer is not None:
                 try:
-                    _get(member.actor.cancel.remote(), self.patience_s)
+                    fetch(member.actor.cancel.remote(), self.patience_s)
                     if member.answer is not None:
-                        self._events += _get(member.answer, self.patience_s).events
+                        self._events += fetch(member.answer, self.patience_s).events
                 except RayError as error:
-                    self._replace(member, f"could not be stopped ({_line(error)})")
+                    self._replace(member, f"could not be stopped ({first_line(error)})")
             member.held, member.alone, member.answer = {}, False, None
 
     # -- the rest of the pool's interface ----------------------------------------------------------------------------
 
     def update_weights(self, version: int, state: Mapping[str, Any]) -> None:
-        """Puts the weights into the object store once and has every worker read them."""
-        self._weights = (version, ray.put(pack_state(state)))
-        refs: list[tuple[_Member, ObjectRef[Any]]] = [
-            (m, m.actor.update_weights.remote(*self._weights)) for m in self._members
-        ]
-        for member, ref in refs:
-            try:
-                _get(ref, self.patience_s)
-            except (RayError, EngineFault) as error:
-                self._replace(member, f"could not take weights ({_line(error)})")
+        """Gives every worker new weights."""
+        self.install(self.publish(version, state))
+
+    def publish(self, version: int, state: Mapping[str, Any]) -> Published:
+        """Copies weights; may be called beside everything else, from any thread."""
+        return self._transport.publish(version, state)
+
+    def install(self, weights: Published) -> None:
+        """Has every worker take published weights; those that start take them when they are ready."""
+        self._weights = weights
+        members = self._ready
+        delivery = self._transport.deliver(weights, [m.actor for m in members], self.patience_s)
+        if delivery.trouble:
+            self._say(WEIGHTS, delivery.trouble)
+        for index, why in delivery.lost.items():
+            self._replace(members[index], f"could not take weights ({why})")
 
     def drain_events(self) -> list[FaultEvent]:
         events, self._events = self._events, []
@@ -329,13 +363,23 @@ class Fleet:
     def stats(self) -> dict[str, float]:
         """The workers' counters, added up; those of workers lost meanwhile are lost with them."""
         parts = []
-        refs: list[ObjectRef[Any]] = [member.actor.stats.remote() for member in self._members]
+        refs: list[ObjectRef[Any]] = [member.actor.stats.remote() for member in self._ready]
         for ref in refs:
             with contextlib.suppress(RayError):
-                parts.append(_get(ref, self.patience_s))
+                parts.append(fetch(ref, self.patience_s))
         return add_up(parts)
 
+    def snapshot(self) -> dict[str, Any]:
+        """What is going on, as of the workers' last reports (`LastKnown.snapshot`); at once, from any thread."""
+        most = self.limits.concurrency
+        hands = {m.number: Hand.of([r.width for r in list(m.held.values())], most) for m in list(self._members)}
+        facts = self._known.snapshot(hands)
+        facts["groups"]["waiting"] = len(self._waiting)
+        facts["faults"] = Counter(event.kind for event in list(self._events))
+        return facts if self._weights is None else facts | {"version": self._weights.version}
+
     def close(self) -> None:
+        self._transport.close()
         refs: list[ObjectRef[Any]] = [m.actor.close.remote() for m in self._members]
         with contextlib.suppress(Exception):  # whatever they say, they are to go
             ray.wait(refs, num_returns=len(refs), timeout=_CLOSE_S)
@@ -347,17 +391,9 @@ class Fleet:
             RaySession.leave()
 
 
-def _get(ref: Any, timeout: float | None = None) -> Any:
-    """`ray.get` that raises the worker's own typed errors, not Ray's wrapping of them."""
-    try:
-        return ray.get(ref, timeout=timeout)
-    except RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, AgentGymError):
-            raise cause from None
-        raise WorkerError(f"a worker failed: {_line(cause or error)}") from error
+def _transport(name: TransportName) -> Transport:
+    if name == "store":
+        return StoreTransport()
+    from agentgym.rollout.collective import CollectiveTransport  # torch, which the store can do without
 
-
-def _line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
+    return CollectiveTransport()

@@ -15,7 +15,7 @@ from math import inf
 from time import perf_counter
 from typing import Any, TypeVar
 
-from agentgym.engines.base import Completion, Engine, Sampling
+from agentgym.engines.base import Completion, Engine, Listener, Sampling
 from agentgym.engines.chat import ChatRenderer
 from agentgym.env import Snapshot
 from agentgym.faults import AgentGymError, ConfigError, EngineFault, EnvironmentFault
@@ -168,6 +168,7 @@ class Player:
         self._deadline = deadline
         self._clock = _Clock()
         self._attach = getattr(resources.engine, "attach", None)
+        self._listener = resources.engine if isinstance(resources.engine, Listener) else None
         self._ends = sampling.stop_token_ids + tuple(sorted(resources.renderer.end_ids))
         self._seat: Seat | None = None
         self._mark = 0.0  # since when the framework itself has been at work
@@ -264,6 +265,8 @@ class Player:
             return None
         sampling = self._sampling(seed, room)
         prompt = tokens.prompt()
+        if self._listener is not None:
+            self._listener.hear(self.session, tokens.messages)
         asked = perf_counter()
         resources.stats.framework_s += asked - self._mark
         self._clock.start(_GENERATE, resources.limits.generate_s)
@@ -277,7 +280,7 @@ class Player:
             return None
         self._mark = perf_counter()
         resources.stats.engine_s += self._mark - asked
-        if len(completion.logprobs) != len(completion.token_ids):
+        if completion.logprobs and len(completion.logprobs) != len(completion.token_ids):
             detail = f"{len(completion.token_ids)} tokens came with {len(completion.logprobs)} log-probabilities"
             raise EngineFault(detail)
         return completion, self._mark - asked
@@ -287,7 +290,7 @@ class Player:
         resources, seat, tokens = self.resources, self.seat, position.tokens
         state_key = position.info["state_key"]
         text = resources.renderer.text(completion.token_ids)
-        tokens.write(completion.token_ids, completion.logprobs, text)
+        tokens.write(completion.token_ids, completion.logprobs or 0.0, text)
         acting = perf_counter()
         if seat.inline:  # the hot path: nothing can interrupt such a step, so its time is looked at afterwards
             self._clock.phase = _STEP
@@ -311,6 +314,7 @@ class Player:
                 completion.finish_reason,
                 generate_s,
                 done - acting,
+                completion.changes,
             )
         )
         tokens.note(info["messages"])

@@ -6,14 +6,19 @@ import asyncio
 import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from agentgym.faults import AgentGymError, ConfigError
 from agentgym.rollout.collector import Collector
 from agentgym.rollout.forks import ForkedGroup, fork_seed, step_id
 from agentgym.rollout.request import EngineSpec, EnvSpec, FaultEvent, ForkRequest, GroupRequest, Limits
+from agentgym.rollout.vitals import Hand, LastKnown
 from agentgym.rollout.worker import load_tokenizer, make_engine
 from agentgym.trajectory import Group
+
+if TYPE_CHECKING:
+    from agentgym.rollout.stream import GroupStream
+    from agentgym.rollout.transport import TransportName
 
 DEFAULT_OBJECT_STORE_BYTES = 256 * 1024**2
 
@@ -22,11 +27,17 @@ class RolloutMismatch(AgentGymError, RuntimeError):
     """What came back is not what was asked for: a bug or a broken worker; nothing of it may be trained on."""
 
 
-class _Backend(Protocol):
-    def collect(self, requests: Sequence[GroupRequest], fixed: bool) -> Generator[Group, None, None]: ...
-    def update_weights(self, version: int, state: Mapping[str, Any]) -> None: ...
+class Workers(Protocol):
+    """What a pool and its fleet both tell of what they do."""
+
     def drain_events(self) -> list[FaultEvent]: ...
     def stats(self) -> dict[str, float]: ...
+
+
+class _Backend(Workers, Protocol):
+    def collect(self, requests: Sequence[GroupRequest], fixed: bool) -> Generator[Group, None, None]: ...
+    def update_weights(self, version: int, state: Mapping[str, Any]) -> None: ...
+    def snapshot(self) -> dict[str, Any]: ...
     def close(self) -> None: ...
 
 
@@ -50,6 +61,12 @@ class InProcess:
     def stats(self) -> dict[str, float]:
         return self.collector.counters()
 
+    def snapshot(self) -> dict[str, Any]:
+        known, vitals = LastKnown(), self.collector.vitals()
+        known.heard(0, vitals)
+        facts = known.snapshot({0: Hand(None, vitals.playing)})
+        return facts | {"version": self.collector.engine.version}
+
     def close(self) -> None:
         self.collector.shutdown()
 
@@ -67,6 +84,7 @@ class RolloutPool:
         threads: CPU threads of each worker's engine.
         worker_options: Options of the Ray actors, e.g. ``{"num_gpus": 1}``.
         object_store_memory: Bytes of a local Ray's object store, which holds weights and finished groups.
+        weights: How they reach the workers: ``"store"`` or ``"collective"`` (`agentgym.rollout.transport`).
 
     Raises:
         ConfigError: Environment, engine or tokenizer cannot be made as specified.
@@ -86,9 +104,12 @@ class RolloutPool:
         threads: int = 1,
         worker_options: Mapping[str, Any] | None = None,
         object_store_memory: int = DEFAULT_OBJECT_STORE_BYTES,
+        weights: TransportName = "store",
     ) -> None:
         if workers < 0:
             raise ConfigError(f"workers must be 0 or more, got {workers}")
+        if weights == "collective" and workers == 0:
+            raise ConfigError("weights: collective sends to workers; workers must be 1 or more, got 0")
         limits = limits or Limits()
         self._backend: _Backend
         if workers == 0:
@@ -106,6 +127,7 @@ class RolloutPool:
                 threads=threads,
                 worker_options=worker_options,
                 object_store_memory=object_store_memory,
+                weights=weights,
             )
 
     def collect(self, requests: Sequence[GroupRequest], ordered: bool = False) -> Iterator[Group]:
@@ -145,6 +167,19 @@ class RolloutPool:
         if wanted:
             raise RolloutMismatch(f"{len(wanted)} groups did not come back, e.g. {next(iter(wanted))!r}")
 
+    def stream(self) -> GroupStream:
+        """The workers as a stream; until it is closed nothing else of the pool may be used.
+
+        Raises:
+            ConfigError: The pool has no workers: what plays in this process plays only while it is waited for.
+        """
+        from agentgym.rollout.fleet import Fleet
+        from agentgym.rollout.stream import GroupStream
+
+        if not isinstance(self._backend, Fleet):
+            raise ConfigError("groups can be streamed from workers only; workers must be 1 or more, got 0")
+        return GroupStream(self._backend)
+
     def update_weights(self, version: int, state: Mapping[str, Any]) -> None:
         """Gives every engine new weights (parameter name -> tensor), and later every restarted one.
 
@@ -161,6 +196,13 @@ class RolloutPool:
     def stats(self) -> dict[str, float]:
         """Counters of all workers, added up (`Collector.counters`)."""
         return self._backend.stats()
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is going on: workers, groups and episodes in flight, tokens, faults that were not drained; plain data.
+
+        At once, and from any thread: as the workers last told, nobody is asked (`agentgym.rollout.vitals`).
+        """
+        return self._backend.snapshot()
 
     def close(self) -> None:
         """Ends engines, environments and workers, and the local Ray that was started for them."""

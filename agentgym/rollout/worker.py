@@ -14,23 +14,28 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agentgym.engines.base import ENGINES, Engine
-from agentgym.faults import AgentGymError, ConfigError, EngineFault
+from agentgym.engines.base import ENGINES, Engine, Placed
+from agentgym.faults import AgentGymError, ConfigError, EngineFault, first_line
 from agentgym.rollout.collector import Collector
 from agentgym.rollout.request import EngineSpec, EnvSpec, FaultEvent, GroupRequest, Limits
+from agentgym.rollout.vitals import Vitals
 from agentgym.rollout.weights import unpack_state
 from agentgym.trajectory import Group
+
+if TYPE_CHECKING:
+    from agentgym.rollout.broadcast import Meeting, Plan, Receiver
 
 
 @dataclass(slots=True)
 class Report:
-    """What a worker has to say: finished groups, faults, and an error that ends the run."""
+    """What a worker has to say: finished groups, faults, an error that ends the run, and how it is doing."""
 
     groups: list[Group] = field(default_factory=list)
     events: list[FaultEvent] = field(default_factory=list)
     error: AgentGymError | None = None
+    vitals: Vitals | None = None
 
 
 def load_tokenizer(tokenizer: Any) -> Any:
@@ -48,7 +53,7 @@ def load_tokenizer(tokenizer: Any) -> Any:
     try:
         return AutoTokenizer.from_pretrained(str(tokenizer))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"tokenizer {str(tokenizer)!r}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"tokenizer {str(tokenizer)!r}: {first_line(error)}") from error
 
 
 def make_engine(spec: EngineSpec, tokenizer: Any) -> Engine:
@@ -83,17 +88,28 @@ class RolloutWorker:
         self._collector: Collector | None = None
         self._done: asyncio.Queue[Group | AgentGymError | None] = asyncio.Queue()  # None wakes `next` up
         self._tasks: set[asyncio.Task[None]] = set()
+        self._receiver: Receiver | None = None
 
-    async def setup(self, engine_spec: EngineSpec, tokenizer: Any, threads: int) -> int:
+    async def setup(
+        self,
+        engine_spec: EngineSpec,
+        tokenizer: Any,
+        threads: int,
+        version: int | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> int:
         """Makes engine, environment and renderer; returns the process id.
 
         Args:
             engine_spec: How the engine is made.
             tokenizer: The policy's, or its folder.
             threads: CPU threads the engine may use.
+            version: Of weights to begin with; None: the engine's own.
+            state: These weights, as for `update_weights`.
 
         Raises:
             ConfigError: One of them cannot be made as specified.
+            EngineFault: The weights do not fit.
         """
         os.environ["OMP_NUM_THREADS"] = str(threads)
         loaded = load_tokenizer(tokenizer)
@@ -101,6 +117,8 @@ class RolloutWorker:
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
         self._collector = await Collector.open(self.env_spec, engine, loaded, self.limits)
+        if version is not None and state is not None:
+            await self.update_weights(version, state)
         return os.getpid()
 
     @property
@@ -141,7 +159,7 @@ class RolloutWorker:
                     self._sort(item, report)
         while not self._done.empty():
             self._sort(self._done.get_nowait(), report)
-        report.events = self.collector.drain_events()
+        report.events, report.vitals = self.collector.drain_events(), self.collector.vitals()
         return report
 
     @staticmethod
@@ -168,6 +186,39 @@ class RolloutWorker:
             EngineFault: They do not fit; the engine is of no use any more.
         """
         await self.collector.engine.update_weights(version, unpack_state(state))
+
+    async def gpu(self) -> str:
+        """`agentgym.rollout.broadcast.own_gpu` of this process."""
+        from agentgym.rollout.broadcast import own_gpu
+
+        return own_gpu()
+
+    async def join(self, meeting: Meeting, rank: int) -> None:
+        """Goes to meet the sender and the other workers; comes back at once."""
+        from agentgym.rollout.broadcast import Receiver
+
+        self._receiver = Receiver(meeting, rank)
+
+    async def receive(self, version: int, plan: Plan) -> None:
+        """Gives the engine new weights, which are broadcast where it has joined; episodes go on meanwhile.
+
+        Raises:
+            SyncFault: They did not arrive; the engine has its old ones.
+            EngineFault: They do not fit; the engine is of no use any more.
+        """
+        from agentgym.rollout.broadcast import SyncFault
+
+        engine = self.collector.engine
+        if self._receiver is None:
+            raise SyncFault("the worker is in no group")
+        state = await self._receiver.receive(plan, engine.device if isinstance(engine, Placed) else "cpu")
+        await engine.update_weights(version, state)
+
+    async def leave(self) -> None:
+        """Gives up the group, and what is on its way there."""
+        if self._receiver is not None:
+            self._receiver.leave()
+        self._receiver = None
 
     async def stats(self) -> dict[str, float]:
         """`Collector.counters`."""

@@ -15,8 +15,10 @@ import torch
 from agentgym.engines.base import Sampling
 from agentgym.faults import ConfigError
 from agentgym.rollout import EngineSpec, EnvSpec, GroupRequest, Limits, RolloutMismatch, RolloutPool
-from agentgym.rollout.fleet import Fleet, RaySession, WorkerError
+from agentgym.rollout.fleet import Fleet
 from agentgym.rollout.pool import check_group
+from agentgym.rollout.session import RaySession
+from agentgym.rollout.transport import WorkerError
 from agentgym.rollout.weights import pack_state, unpack_state
 from agentgym.trajectory import Group
 

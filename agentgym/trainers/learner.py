@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal
@@ -20,10 +21,13 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from agentgym.faults import AgentGymError, ConfigError, DataError
-from agentgym.trainers.credit.base import SIGNAL_TOLERANCE
+from agentgym.faults import AgentGymError, ConfigError, DataError, first_line
+from agentgym.trainers.batch import Batch, Figures, Floats
+from agentgym.trainers.distributed.config import GroupConfig
+from agentgym.trainers.distributed.saved import Saved
+from agentgym.trainers.distributed.team import ALONE, Team
 from agentgym.trainers.divergence import Level, kl_estimate, kl_to_go, truncated_importance
 from agentgym.trainers.losses import Loss, build_loss
 from agentgym.trainers.optim import OptimizerConfig, make_optimizer, step
@@ -31,10 +35,8 @@ from agentgym.trainers.packing import MicroBatch, Targets, micro_batches
 from agentgym.trainers.policy import Policy, PolicyConfig
 from agentgym.trajectory import Trajectory
 
-Floats = NDArray[np.float64]
 
-
-class LearnerConfig(PolicyConfig):
+class LearnerConfig(GroupConfig, PolicyConfig):
     """How the learner learns."""
 
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -44,7 +46,7 @@ class LearnerConfig(PolicyConfig):
     minibatches: int = Field(1, ge=1)
     """Optimiser steps a pass; above 1 the batch is shuffled and split by trajectory."""
     microbatch_tokens: int = Field(8192, ge=1)
-    """Tokens run through the model at one time; decides memory and speed, not the result."""
+    """Tokens run through the model at one time, in each process; decides memory and speed, not the result."""
     old_logprobs: Literal["rollout", "recompute"] = "rollout"
     """What the importance ratio starts from: the log-probabilities the engine reported, or the learner's own before the
     first step (needed where the engine's are not of the plain distribution: top-p, top-k, another precision)."""
@@ -53,7 +55,11 @@ class LearnerConfig(PolicyConfig):
     importance_level: Level = "token"
     """Whether that weight is the token's or the product over its trajectory."""
     kl: float = Field(0.0, ge=0)
-    """Weight of the KL term against the policy as it was before the first update."""
+    """Weight of the KL term against a frozen reference."""
+    kl_reference: Literal["device", "cpu", "base"] = "device"
+    """The reference: the policy as it was before the first update, copied ``device``: to where the policy is; ``cpu``:
+    to the CPU, which leaves the GPU's memory free; with LoRA also ``base``: the model without its adapters, which
+    needs no copy and knows nothing of a warm start."""
     kl_in: Literal["loss", "reward"] = "loss"
     """Where it counts: as a term of the loss, or as a cost of each token (k1) that the advantages of the tokens before
     it share, as in PPO."""
@@ -65,6 +71,12 @@ class LearnerConfig(PolicyConfig):
     """Decides how batches are shuffled into mini-batches."""
     nonfinite_limit: int = Field(5, ge=1)
     """Optimiser steps in a row whose gradients may be non-finite (such a step is skipped) before it gives up."""
+
+    @model_validator(mode="after")
+    def _adapted(self) -> LearnerConfig:
+        if self.kl_reference == "base" and self.lora is None:
+            raise ValueError("kl_reference 'base' is the model without its adapters; it needs lora")
+        return self
 
 
 class Diverged(AgentGymError):
@@ -80,6 +92,8 @@ class Learner:
         loss: The policy loss of `update`; none: PPO's clipped surrogate.
         temperature: Of the sampling: log-probabilities are those of the distribution that was sampled from.
         total_steps: Optimiser steps of the run, for schedules that decay over all of it.
+        team: Those that learn the same together: all are called alike, with the same whole batches, and each runs its
+            share of them.
 
     Raises:
         ConfigError: The model or an option cannot be used.
@@ -93,15 +107,16 @@ class Learner:
         *,
         temperature: float = 1.0,
         total_steps: int | None = None,
+        team: Team = ALONE,
     ) -> None:
         if not temperature > 0:
             raise ConfigError(f"temperature must be above 0 to train at, got {temperature}")
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         config.optimizer.lr_at(0, total_steps)  # a schedule without an end is refused now, not at the first step
-        self.config, self.total_steps = config, total_steps
+        self.config, self.total_steps, self.team = config, total_steps, team
         self.loss = loss or build_loss({"name": "clipped"})
-        self.policy = Policy(model, config, temperature)
+        self.policy = Policy(model, config, temperature, team)
         self.steps = 0
         self.supervised_steps = 0
         self._nonfinite = 0
@@ -135,13 +150,12 @@ class Learner:
             Diverged: See `LearnerConfig.nonfinite_limit`.
             ValueError: Advantages that do not fit the trajectories, or a trajectory with a fault.
         """
-        batch = _Batch(trajectories, advantages, per_token, self.policy.device)
+        batch = Batch(trajectories, advantages, per_token, self.policy.device)
         self._check(trajectories)
         config = self.config
         active = [i for i in range(len(trajectories)) if config.kl or batch.signal[i]]
         if config.kl:
-            self._reference = self._reference or self.policy.copy()
-            with self.policy.swapped(self._reference):
+            with self._as_reference():
                 batch.reference = self._logprobs(trajectories, batch.targets, active)
             if config.kl_in == "reward":
                 cost = kl_to_go(batch.rollout, batch.reference, batch.trajectory)
@@ -150,12 +164,12 @@ class Learner:
         single = config.epochs == config.minibatches == 1
         if config.old_logprobs == "recompute" and not single:
             batch.old = self._logprobs(trajectories, batch.targets, active)
-        figures = _Figures()
+        figures = Figures(self.team.rank == 0)
         for epoch in range(config.epochs):
             for members in self._minibatches(len(trajectories), epoch):
                 self._minibatch(batch, members, set(active), figures)
         policy_tokens = max(1, len(batch.targets))
-        return figures.means() | {
+        return Figures.means(self.team.gather(figures)) | {
             "lr": config.optimizer.lr_at(max(0, self.steps - 1), self.total_steps),
             "entropy": -float(batch.rollout.sum()) / policy_tokens,
             "trajectories": float(len(trajectories)),
@@ -170,7 +184,7 @@ class Learner:
         order = np.random.default_rng([self.config.seed, self.steps, epoch]).permutation(n)
         return [np.sort(part) for part in np.array_split(order, self.config.minibatches) if part.size]
 
-    def _minibatch(self, batch: _Batch, members: NDArray[np.int64], active: set[int], figures: _Figures) -> None:
+    def _minibatch(self, batch: Batch, members: NDArray[np.int64], active: set[int], figures: Figures) -> None:
         """Gradients of one mini-batch and a step with them."""
         run = [int(i) for i in members if int(i) in active]
         if not run:
@@ -180,17 +194,17 @@ class Learner:
         keep = None if batch.keep is None else batch.keep[mine]
         weight[mine] = self.loss.token_weights(batch.trajectory[mine], batch.turn[mine], keep).to(weight)
         total = 0.0
-        for micro in self._micro(batch.trajectories, run, batch.targets):
+        for micro in self.team.accumulate(self._micro(batch.trajectories, run, batch.targets)):
             logp = self.policy.logprobs(micro)
             loss = self._loss(batch, micro, logp, weight[micro.slots], figures)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        figures.add(loss=torch.tensor([total]))
+        figures.part(loss=total)
         self._step(self.config.optimizer.lr_at(self.steps, self.total_steps), figures)
         self.steps += 1
 
     def _loss(
-        self, batch: _Batch, micro: MicroBatch, logp: torch.Tensor, weight: torch.Tensor, figures: _Figures
+        self, batch: Batch, micro: MicroBatch, logp: torch.Tensor, weight: torch.Tensor, figures: Figures
     ) -> torch.Tensor:
         config, slots = self.config, micro.slots
         rollout, trajectory = batch.rollout[slots], batch.trajectory[slots]
@@ -241,24 +255,25 @@ class Learner:
         share /= max(float(share.sum()), 1e-12)
         weight = torch.from_numpy(share.astype(np.float32)).to(self.policy.device)
         written = torch.from_numpy(targets.turn >= 0).to(self.policy.device)
-        figures = _Figures()
-        for micro in self._micro(trajectories, range(len(trajectories)), targets):
+        figures = Figures(self.team.rank == 0)
+        for micro in self.team.accumulate(self._micro(trajectories, range(len(trajectories)), targets)):
             logp = self.policy.logprobs(micro)
             (-(weight[micro.slots] * logp).sum()).backward()  # type: ignore[no-untyped-call]
             mask, nll = written[micro.slots], -logp.detach()
             figures.add(loss=nll[mask], observation_loss=nll[~mask])
         self._step(lr, figures)
         self.supervised_steps += 1
-        return figures.means() | {"lr": lr, "tokens": float(sum(len(t) for t in trajectories))}
+        tokens = float(sum(len(t) for t in trajectories))
+        return Figures.means(self.team.gather(figures)) | {"lr": lr, "tokens": tokens}
 
-    def _step(self, lr: float, figures: _Figures) -> None:
+    def _step(self, lr: float, figures: Figures) -> None:
         norm = step(self._optimizer, lr, self.config.optimizer.max_grad_norm)
         if math.isfinite(norm):
             self._nonfinite = 0
-            figures.add(grad_norm=torch.tensor([norm]))
+            figures.step(grad_norm=norm)
             return
         self._nonfinite += 1
-        figures.total(nonfinite_steps=torch.ones(()))
+        figures.total(nonfinite_steps=1.0)
         if self._nonfinite >= self.config.nonfinite_limit:
             raise Diverged(f"gradients were not finite in {self._nonfinite} optimiser steps in a row")
 
@@ -281,10 +296,26 @@ class Learner:
         flat = torch.zeros(len(targets), device=self.policy.device)
         for micro in self._micro(trajectories, members, targets):
             flat[micro.slots] = self.policy.logprobs(micro)
-        return flat
+        return self.team.total(flat)
+
+    @contextmanager
+    def _as_reference(self) -> Iterator[None]:
+        """Inside, the policy is the frozen reference."""
+        if self.config.kl_reference == "base":
+            with self.policy.without_adapters():
+                yield
+            return
+        if self._reference is None:
+            self._reference = self._copy()
+        with self.policy.swapped(self._reference):
+            yield
+
+    def _copy(self) -> dict[str, torch.Tensor]:
+        return self.policy.copy(torch.device("cpu") if self.config.kl_reference == "cpu" else None)
 
     def _micro(self, trajectories: Sequence[Trajectory], members: Sequence[int], targets: Targets) -> list[MicroBatch]:
-        return micro_batches(trajectories, members, targets, self.config.microbatch_tokens, self.policy.device)
+        budget, team = self.config.microbatch_tokens, self.team
+        return micro_batches(trajectories, members, targets, budget, self.policy.device, team.rank, team.size)
 
     def _check(self, trajectories: Sequence[Trajectory]) -> None:
         """Refuses what must never be trained on, before the model (or a GPU kernel) trips over it."""
@@ -306,17 +337,17 @@ class Learner:
         return self.policy.weights()
 
     def save(self, folder: Path) -> None:
-        """Writes everything that the next update depends on."""
+        """Writes everything that the next update depends on; several processes write their shards."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.policy.save(folder)
-        torch.save(self._optimizer.state_dict(), folder / "optimizer.pt")
-        if self._reference is not None:
-            torch.save(self._reference, folder / "reference.pt")
-        counters = {"steps": self.steps, "supervised_steps": self.supervised_steps, "nonfinite": self._nonfinite}
-        (folder / "learner.json").write_text(json.dumps(counters), encoding="utf-8")
+        saved = Saved(folder, self.policy, self._optimizer)
+        saved.write(self._reference, whole=self.team.size == 1)
+        if self.team.rank == 0:
+            counters = {"steps": self.steps, "supervised_steps": self.supervised_steps, "nonfinite": self._nonfinite}
+            (folder / "learner.json").write_text(json.dumps(counters), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
-        """Reads what `save` wrote; the next update is bit for bit what it would have been (on a CPU).
+        """Reads what `save` wrote, with however many processes; with as many, the next update is bit for bit what it
+        would have been (on a CPU).
 
         Raises:
             DataError: Not a learner's folder, or one of another model.
@@ -324,76 +355,11 @@ class Learner:
         self.policy.load(folder)
         try:
             counters = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
-            optimizer = torch.load(folder / "optimizer.pt", map_location=self.policy.device, weights_only=True)
-            self._optimizer.load_state_dict(optimizer)
-            reference = folder / "reference.pt"
-            self._reference = (
-                torch.load(reference, map_location=self.policy.device, weights_only=True)
-                if reference.exists()
-                else None
-            )
+            self._reference = Saved(folder, self.policy, self._optimizer).read(self._copy)
             self.steps, self.supervised_steps = int(counters["steps"]), int(counters["supervised_steps"])
             self._nonfinite = int(counters["nonfinite"])
         except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError) as error:
-            raise DataError(folder, f"not a learner's checkpoint: {str(error).splitlines()[0][:160]}") from error
+            raise DataError(folder, f"not a learner's checkpoint: {first_line(error, 160)}") from error
 
-
-class _Batch:
-    """An update's batch as flat tensors on the policy's device, one entry a policy token."""
-
-    def __init__(
-        self,
-        trajectories: Sequence[Trajectory],
-        advantages: Sequence[Floats],
-        per_token: bool,
-        device: torch.device,
-    ) -> None:
-        if len(advantages) != len(trajectories):
-            raise ValueError(f"advantages of {len(advantages)} trajectories for {len(trajectories)}")
-        for trajectory, values in zip(trajectories, advantages, strict=True):
-            wanted = trajectory.policy_tokens if per_token else len(trajectory.turns)
-            if len(values) != wanted or not np.all(np.isfinite(values)):
-                raise ValueError(f"{trajectory.episode_id}: needs {wanted} finite advantages")
-        self.trajectories = trajectories
-        self.targets = targets = Targets.of(trajectories)
-        first = np.cumsum([0, *(len(a) for a in advantages)])[targets.trajectory]
-        place = targets.turn
-        if per_token:
-            place = np.concatenate([np.zeros(0, np.int64), *(np.cumsum(t.turn >= 0) - 1 for t in trajectories)])
-            place = place[np.cumsum([0, *(len(t) for t in trajectories)])[targets.trajectory] + targets.position]
-        advantage = np.concatenate([np.zeros(0), *advantages])[first + place]
-        start = np.cumsum([0, *(len(t) for t in trajectories)])[targets.trajectory]
-        rollout = np.concatenate([np.zeros(0, np.float32), *(t.logprobs for t in trajectories)])[
-            start + targets.position
-        ]
-        live = np.abs(advantage) > SIGNAL_TOLERANCE
-        self.signal = np.bincount(targets.trajectory[live], minlength=len(trajectories)) > 0
-        self.trajectory = torch.from_numpy(targets.trajectory).to(device)
-        self.turn = torch.from_numpy(targets.turn).to(device)
-        self.advantage = torch.from_numpy(advantage.astype(np.float32)).to(device)
-        self.rollout = torch.from_numpy(rollout).to(device)
-        self.old: torch.Tensor | None = None
-        self.reference: torch.Tensor | None = None
-        self.keep: torch.Tensor | None = None
-
-
-class _Figures:
-    """Adds up what is measured over micro-batches."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
-
-    def add(self, **values: torch.Tensor) -> None:
-        """Figures to be averaged over tokens."""
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value.sum())
-            self._counts[name] = self._counts.get(name, 0) + value.numel()
-
-    def total(self, **values: torch.Tensor) -> None:
-        """Figures to be summed."""
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value)
-
-    def means(self) -> dict[str, float]:
-        return {name: value / max(1, self._counts.get(name, 1)) for name, value in self._sums.items()}
+    def close(self) -> None:
+        """Nothing to let go of; a learner of several processes has."""

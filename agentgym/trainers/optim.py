@@ -94,8 +94,11 @@ def step(optimizer: torch.optim.Optimizer, lr: float, max_grad_norm: float) -> f
         The gradients' global norm before clipping. Where it is not finite the parameters stay as they were.
     """
     trained = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = float(nn.utils.clip_grad_norm_(trained, max_grad_norm, foreach=True))
+    total = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None], foreach=True)
+    whole = total.full_tensor() if hasattr(total, "full_tensor") else total  # of a sharded model: over all shards
+    norm = float(whole)
     if math.isfinite(norm):
+        nn.utils.clip_grads_with_norm_(trained, max_grad_norm, whole, foreach=True)
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.step()

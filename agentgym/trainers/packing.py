@@ -8,6 +8,7 @@ holds and micro-batches are only a matter of memory.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -90,7 +91,7 @@ class MicroBatch:
         lengths: Tokens of each sequence, in the row's order.
         predict: int64[p], where in the row the hidden state lies that predicts each target (one before it).
         labels: int64[p], the targets' token ids.
-        slots: int64[p], the targets' places in the batch's flat arrays (`Targets`).
+        slots: int64[p], the targets' places in the batch's flat arrays (`Targets`); none in an `idle` micro-batch.
     """
 
     tokens: torch.Tensor
@@ -130,12 +131,61 @@ def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return bins
 
 
+def balance(lengths: Sequence[int], shares: int) -> list[list[int]]:
+    """Deals sequences out in shares of about equal tokens: longest first, each to the share that has least so far.
+
+    The largest share has at most as many tokens more than the smallest as the longest sequence is long; in Graham's
+    terms (1969) it is at most 4/3 of what the best division gives.
+
+    Args:
+        lengths: Tokens of each; 0 for one that is to be left out.
+        shares: How many.
+
+    Returns:
+        Indices into `lengths`, longest first, a list a share; those of length 0 appear in none.
+    """
+    dealt: list[list[int]] = [[] for _ in range(shares)]
+    heap = [(0, share) for share in range(shares)]
+    for i in sorted((i for i, n in enumerate(lengths) if n), key=lambda i: (-lengths[i], i)):
+        tokens, share = heap[0]
+        dealt[share].append(i)
+        heapq.heapreplace(heap, (tokens + lengths[i], share))
+    return dealt
+
+
 def micro_batches(
-    trajectories: Sequence[Trajectory], members: Sequence[int], targets: Targets, budget: int, device: torch.device
+    trajectories: Sequence[Trajectory],
+    members: Sequence[int],
+    targets: Targets,
+    budget: int,
+    device: torch.device,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> list[MicroBatch]:
-    """Packs the members that have targets into as many micro-batches as needed (`plan`, `pack`)."""
+    """Packs the members that have targets into as many micro-batches as needed (`plan`, `pack`).
+
+    Args:
+        trajectories: The batch.
+        members: Which of them.
+        targets: Of the whole batch.
+        budget: Tokens of a micro-batch.
+        device: Where the tensors go.
+        rank: Whose micro-batches are wanted.
+        ranks: Learners that share the members (`balance`). All get equally many micro-batches, because sharded models
+            are run by all ranks together: who has fewer runs idle ones in the end.
+    """
     sizes = [len(trajectories[i]) if targets.offsets[i + 1] > targets.offsets[i] else 0 for i in members]
-    return [pack(trajectories, [members[i] for i in b], targets, device) for b in plan(sizes, budget)]
+    plans = [
+        [[share[i] for i in bin] for bin in plan([sizes[i] for i in share], budget)] for share in balance(sizes, ranks)
+    ]
+    mine = [pack(trajectories, [members[i] for i in bin], targets, device) for bin in plans[rank]]
+    return mine + [idle(device)] * (max(map(len, plans)) - len(mine))
+
+
+def idle(device: torch.device) -> MicroBatch:
+    """A micro-batch of one token that teaches nothing: its prediction has no slot."""
+    zero = torch.zeros(1, dtype=torch.int64, device=device)
+    return MicroBatch(zero[None], zero[None], (1,), predict=zero, labels=zero, slots=zero[:0])
 
 
 def pack(

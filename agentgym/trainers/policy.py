@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from agentgym.config import Config
-from agentgym.faults import ConfigError, DataError, MissingExtra
+from agentgym.faults import ConfigError, DataError, MissingExtra, first_line
+from agentgym.trainers.distributed import shards
+from agentgym.trainers.distributed.shards import gathered, like, local
+from agentgym.trainers.distributed.team import ALONE, Team
 from agentgym.trainers.logprobs import Head
 from agentgym.trainers.models import check_packing, load_model, quiet, run_packed
 from agentgym.trainers.packing import MicroBatch
@@ -74,18 +77,23 @@ class Policy:
         source: A model folder or a hub name.
         config: See `PolicyConfig`.
         temperature: Of the sampling whose log-probabilities are wanted.
+        team: Those that train the same policy.
+
+    Attributes:
+        spread: `compute` as the team runs it, together; None: each runs it alone.
 
     Raises:
         ConfigError: The model cannot be read, or not trained packed.
         MissingExtra: LoRA is asked for and peft is not installed.
     """
 
-    def __init__(self, source: str | Path, config: PolicyConfig, temperature: float = 1.0) -> None:
+    def __init__(self, source: str | Path, config: PolicyConfig, temperature: float = 1.0, team: Team = ALONE) -> None:
         self.source, self.config = str(source), config
         self.device = config.torch_device()
         self.half = config.precision == "bf16" or (config.precision == "auto" and self.device.type == "cuda")
         frozen_half = self.half and config.lora is not None
-        self.model = load_model(source, torch.bfloat16 if frozen_half else torch.float32, self.device)
+        dtype = torch.bfloat16 if frozen_half else torch.float32
+        self.model = load_model(source, dtype, team.loads_on(self.device))
         check_packing(self.model)
         self._adapted: Any = None if config.lora is None else _adapt(self.model, config.lora)
         if config.gradient_checkpointing:
@@ -93,6 +101,8 @@ class Policy:
         self.model.train(config.gradient_checkpointing)  # dropout is off either way
         self.head = Head.of(self.model, temperature)
         self._tokenizer: Any = None
+        self.spread: Callable[[MicroBatch], torch.Tensor] | None = None
+        team.join(self)
 
     @property
     def context(self) -> int | None:
@@ -105,11 +115,15 @@ class Policy:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def logprobs(self, batch: MicroBatch) -> torch.Tensor:
-        """float32[p], the log-probability of each target of a micro-batch."""
+        """float32[p], the log-probability of each target of a micro-batch that has a slot."""
         if batch.labels.numel() == 0:
             return torch.zeros(0, device=self.device)
         with self.precision():
-            return self.head.logprobs(self.hidden(batch), batch.labels, self.config.chunk_tokens)
+            return (self.spread or self.compute)(batch)[: len(batch.slots)]
+
+    def compute(self, batch: MicroBatch) -> torch.Tensor:
+        """float32[p], the log-probability of each target of a micro-batch, which has at least one."""
+        return self.head.logprobs(self.hidden(batch), batch.labels, self.config.chunk_tokens)
 
     def hidden(self, batch: MicroBatch) -> torch.Tensor:
         """[p, width], the hidden states that predict the targets of a micro-batch, which has at least one."""
@@ -147,38 +161,64 @@ class Policy:
         for name, p in self.trained().items():
             p.copy_(theirs[name])
 
-    # -- a frozen copy of the trained parameters: all that a reference model needs ------------------------------------
+    # -- a frozen reference: a copy of the trained parameters, or what there is without adapters ----------------------
 
-    def copy(self) -> dict[str, torch.Tensor]:
-        """Copies of the trained parameters."""
-        return {name: p.detach().clone() for name, p in self.trained().items()}
+    def copy(self, device: torch.device | None = None) -> dict[str, torch.Tensor]:
+        """Copies of the trained parameters; of a sharded policy, of this process's shards.
+
+        Args:
+            device: Where they are kept; None: with the policy.
+        """
+        return {name: local(p).to(device or p.device, copy=True) for name, p in self.trained().items()}
 
     @contextmanager
     def swapped(self, parameters: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Inside, the policy computes with these parameters instead of its own; for use without gradients."""
-        trained = self.trained()
-        own = {name: p.data for name, p in trained.items()}
+        """Inside, the policy computes with these parameters instead of its own; for use without gradients.
+
+        Contents are exchanged, one parameter at a time: no more memory is needed, wherever the others are kept, and
+        whatever else holds the parameters (a sharded model's buffers) sees the exchange.
+        """
+        self._exchange(parameters)
         try:
-            for name, p in trained.items():
-                p.data = parameters[name]
             yield
         finally:
-            for name, p in trained.items():
-                p.data = own[name]
+            self._exchange(parameters)
+
+    @torch.no_grad()
+    def _exchange(self, parameters: dict[str, torch.Tensor]) -> None:
+        for name, p in self.trained().items():
+            own, other = local(p), parameters[name]
+            kept = own.to(other.device, copy=True)
+            own.copy_(other)
+            other.copy_(kept)
+
+    @contextmanager
+    def without_adapters(self) -> Iterator[None]:
+        """Inside, the policy is the model under its adapters; for use without gradients."""
+        trained = self.trained()
+        with self._adapted.disable_adapter():
+            for p in trained.values():
+                p.requires_grad_(True)  # peft freezes them meanwhile, which a sharded model would take for lasting
+            yield
 
     # -- weights in and out ------------------------------------------------------------------------------------------
 
-    def weights(self) -> dict[str, torch.Tensor]:
+    @torch.no_grad()
+    def weights(self, keep: bool = True) -> dict[str, torch.Tensor]:
         """The whole model's weights on the CPU under their Hugging Face names, adapters merged in.
 
         A tied output head is listed under its own name too: engines that load by name would keep their old one.
+
+        Args:
+            keep: False: nothing is returned. Shards are gathered by all processes of a team together, one parameter at
+                a time; only one of them needs the result.
         """
         state = {}
         if self._adapted is None:
-            state = self.model.state_dict()
+            state = self.model.state_dict(keep_vars=True)
         else:
             layers = {f"{name}.": module for name, module in self.model.named_modules() if hasattr(module, "lora_A")}
-            for name, value in self.model.state_dict().items():
+            for name, value in self.model.state_dict(keep_vars=True).items():
                 prefix, found, rest = name.partition("base_layer.")
                 if found and rest == "weight":
                     state[prefix + rest] = value + layers[prefix].get_delta_weight(_ADAPTER).to(value.dtype)
@@ -186,14 +226,18 @@ class Policy:
                     state[prefix + rest] = value
                 elif ".lora_" not in name:
                     state[name] = value
-        copies: dict[tuple[int, torch.Size], torch.Tensor] = {}  # tied weights are copied once
-        return {
-            name: copies.setdefault((v.data_ptr(), v.shape), v.detach().to("cpu", copy=True))
-            for name, v in state.items()
-        }
+        copies: dict[int, torch.Tensor] = {}  # tied weights are one parameter, and are copied once
+        for value in state.values():
+            if id(value) not in copies:
+                whole = gathered(value)
+                copies[id(value)] = whole.to("cpu", copy=True) if keep else whole.new_empty(0)
+        return {name: copies[id(value)] for name, value in state.items()} if keep else {}
 
     def save(self, folder: Path) -> None:
-        """Writes what `load` reads: ``model/`` (a Hugging Face folder), or ``adapter/`` (a peft folder) with LoRA."""
+        """Writes what `load` reads: ``model/`` (a Hugging Face folder), or ``adapter/`` (a peft folder) with LoRA.
+
+        For a policy that is not sharded; teams write shards (`agentgym.trainers.distributed.shards`).
+        """
         with quiet():
             if self._adapted is None:
                 self.model.save_pretrained(folder / "model")
@@ -201,30 +245,46 @@ class Policy:
             else:
                 self._adapted.save_pretrained(str(folder / "adapter"))
 
+    @torch.no_grad()
     def load(self, folder: Path) -> None:
-        """Reads what `save` wrote.
+        """Reads what `save` wrote, or the shards that a team wrote.
 
         Raises:
             DataError: Not weights of this model.
         """
+        trained = self.trained()
         try:
+            if shards.found(folder):
+                tensors = {shards.PARAMETER + name: p.detach() for name, p in trained.items()}
+                shards.read(folder / shards.SHARDS, tensors)
+                return
             if self._adapted is None:
-                saved = load_model(folder / "model", torch.float32, torch.device("cpu"))
-                self.model.load_state_dict(saved.state_dict())
+                saved = load_model(folder / "model", torch.float32, torch.device("cpu")).state_dict()
             else:
-                from peft import set_peft_model_state_dict
+                saved = load_file(folder / "adapter" / "adapter_model.safetensors")
+            for name, p in trained.items():
+                value = saved[name if self._adapted is None else _adapter_key(name)]
+                if value.shape != p.shape:
+                    raise ValueError(f"{name} has another shape")
+                p.copy_(like(p, value))
+        except (ConfigError, OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+            raise DataError(folder, f"not weights of {self.source}: {first_line(error, 160)}") from error
 
-                set_peft_model_state_dict(self._adapted, load_file(folder / "adapter" / "adapter_model.safetensors"))
-        except (ConfigError, OSError, RuntimeError, SafetensorError) as error:
-            raise DataError(folder, f"not weights of {self.source}: {str(error).splitlines()[0][:160]}") from error
+    def export(self, folder: Path, keep: bool = True) -> Path:
+        """Writes an ordinary Hugging Face folder, adapters merged in, tokenizer included.
 
-    def export(self, folder: Path) -> Path:
-        """Writes an ordinary Hugging Face folder, adapters merged in, tokenizer included."""
-        if self._adapted is None:
+        Args:
+            folder: Where.
+            keep: False: writes nothing; see `weights`.
+        """
+        if self._adapted is None and self.spread is None:
             model = self.model
         else:
+            state = self.weights(keep)
+            if not keep:
+                return folder
             model = load_model(self.source, torch.float32, torch.device("cpu"))
-            model.load_state_dict(self.weights())
+            model.load_state_dict(state)
         with quiet():
             model.save_pretrained(folder)
             self._save_tokenizer(folder)
@@ -240,6 +300,11 @@ class Policy:
                 self._tokenizer = False  # a folder with weights only stays one
         if self._tokenizer:
             self._tokenizer.save_pretrained(folder, save_jinja_files=False)
+
+
+def _adapter_key(name: str) -> str:
+    """The name that peft's files give to a parameter of the adapters."""
+    return f"base_model.model.{name}".replace(f".{_ADAPTER}.", ".")
 
 
 def _checkpoint_layers(model: Any) -> None:
@@ -273,4 +338,4 @@ def _adapt(model: Any, settings: LoraSettings) -> Any:
                 ),
             )
         except ValueError as error:
-            raise ConfigError(f"learner.lora: {str(error).splitlines()[0][:200]}") from error
+            raise ConfigError(f"learner.lora: {first_line(error)}") from error

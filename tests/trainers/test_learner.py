@@ -242,6 +242,24 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, tiny, batch, advanta
     assert (again.steps, again.supervised_steps) == (learner.steps, learner.supervised_steps)
 
 
+@pytest.mark.parametrize("sharp", ["cpu", "base"])
+def test_the_reference_may_lie_elsewhere_or_be_the_bare_model(tmp_path, tiny, batch, advantages, sharp):
+    """Without a warm start the model under fresh adapters is the policy as it was before the first update."""
+    results = []
+    for reference in ("device", sharp):
+        learner = Learner(tiny, config(kl=0.3, kl_reference=reference, lora=LoraSettings(rank=2)))
+        on_policy(learner, batch)
+        learner.update(batch, advantages)
+        learner.save(tmp_path / reference)
+        results.append((learner.update(batch, advantages), learner.weights()))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-6)
+    assert results[0][0]["kl"] > 0
+    same(results[0][1], results[1][1], atol=1e-7, rtol=0)
+    assert (tmp_path / sharp / "reference.pt").exists() == (sharp == "cpu")
+    with pytest.raises(ValueError, match="needs lora"):
+        config(kl_reference="base")
+
+
 def test_loading_something_else_is_refused(tmp_path, tiny):
     learner = Learner(tiny, config())
     with pytest.raises(DataError, match="not weights"):

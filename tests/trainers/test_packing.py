@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentgym.trainers.packing import Targets, pack, plan
+from agentgym.trainers.packing import Targets, balance, micro_batches, pack, plan
 
 CPU = torch.device("cpu")
 
@@ -82,3 +83,24 @@ def test_empty_batch():
     assert len(targets) == 0
     assert targets.offsets.tolist() == [0]
     assert plan([], 10) == []
+
+
+@given(st.lists(st.integers(0, 400), max_size=60), st.integers(1, 9))
+def test_shares_differ_by_at_most_the_longest_and_hold_everything_once(lengths, ranks):
+    shares = balance(lengths, ranks)
+    assert sorted(i for share in shares for i in share) == [i for i, n in enumerate(lengths) if n]
+    tokens = [sum(lengths[i] for i in share) for share in shares]
+    assert max(tokens) - min(tokens) <= max(lengths, default=0)
+    assert balance(lengths, 1)[0] == sorted((i for i, n in enumerate(lengths) if n), key=lambda i: (-lengths[i], i))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_ranks_share_all_targets_in_equally_many_micro_batches(batch, ranks):
+    targets = Targets.of(batch)
+    members = [0, 2, 3, 4, 5]
+    rows = [micro_batches(batch, members, targets, 24, CPU, rank, ranks) for rank in range(ranks)]
+    assert len({len(own) for own in rows}) == 1
+    slots = np.concatenate([row.slots.numpy() for own in rows for row in own])
+    assert sorted(slots.tolist()) == [n for n in range(len(targets)) if targets.trajectory[n] in members]
+    for row in (row for own in rows for row in own if not len(row.slots)):
+        assert (row.size, len(row.labels)) == (1, 1)

@@ -12,7 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from agentgym.config import apply_overrides
+from agentgym.faults import AgentGymError, ConfigError, DataError, MissingExtra
 
+#: Exit statuses: it did not work out, and it cannot be done as it was asked for. A process that a signal ended leaves
+#: with 128 plus the signal's number.
+EXIT_FAILED, EXIT_USAGE, SIGNAL_EXIT = 1, 2, 128
 #: Columns of tables that are written to a file or a pipe, where there is no terminal to ask.
 PIPE_WIDTH = 160
 
@@ -21,6 +25,12 @@ def console(stderr: bool = False) -> Console:
     """A console on the stream as it is now (tests and pipes replace it)."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def complain(error: AgentGymError) -> int:
+    """Says in one line what went wrong; returns the exit status."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return EXIT_USAGE if isinstance(error, ConfigError | DataError | MissingExtra) else EXIT_FAILED
 
 
 def safe(text: str) -> str:

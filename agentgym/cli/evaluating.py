@@ -15,6 +15,7 @@ from agentgym.making import make_env
 from agentgym.rollout.request import GroupRequest
 from agentgym.trainers.checkpoint import CheckpointStore
 from agentgym.trainers.config import TrainConfig, load_config
+from agentgym.trainers.distributed import shards
 from agentgym.trainers.evaluation import evaluate, evaluation_seed, heldout_tasks
 from agentgym.trainers.parts import TINY, make_pool
 from agentgym.trainers.policy import Policy
@@ -88,7 +89,7 @@ def _policy(config: TrainConfig, run: Path | None, checkpoint: Path | None) -> I
         yield str(checkpoint), str(checkpoint)
     elif (checkpoint / "learner" / "model").is_dir():
         yield str(checkpoint / "learner" / "model"), str(checkpoint)
-    elif (checkpoint / "learner" / "adapter").is_dir():
+    elif (checkpoint / "learner" / "adapter").is_dir() or shards.found(checkpoint / "learner"):
         source = checkpoint.parents[1] / TINY if config.model == TINY else config.model
         policy = Policy(source, config.learner)
         policy.load(checkpoint / "learner")

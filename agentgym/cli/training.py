@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from agentgym.cli.common import console, emit_json, number
+from agentgym.cli.common import SIGNAL_EXIT, console, emit_json, number
 from agentgym.cli.progress import ConsoleObserver, duration
-from agentgym.trainers.config import load_config
+from agentgym.cli.supervising import supervise
+from agentgym.trainers.checkpoint import CheckpointStore
+from agentgym.trainers.config import TrainConfig, load_config
 from agentgym.trainers.interrupt import Interrupted
-from agentgym.trainers.loop import choose_directory, train
-
-#: A process that a signal ended leaves with 128 plus the signal's number.
-SIGNAL_EXIT = 128
+from agentgym.trainers.loop import train
+from agentgym.trainers.rundir import CHECKPOINTS, choose_directory
 
 
-def run_training(path: Path, overrides: Sequence[str], *, fresh: bool, as_json: bool) -> int:
+def run_training(
+    path: Path, overrides: Sequence[str], *, fresh: bool, restarts: int | None = None, as_json: bool
+) -> int:
     """Trains and prints where the results are.
 
     Args:
         path: The configuration.
         overrides: ``key=value`` each, on top of it.
         fresh: Start anew even if an unfinished run of this configuration exists.
+        restarts: Train in a process of its own, and in another one where that dies: so often without a new checkpoint
+            in between. None: in this one.
         as_json: Progress goes to standard error, the report to standard output.
 
     Returns:
@@ -33,6 +38,17 @@ def run_training(path: Path, overrides: Sequence[str], *, fresh: bool, as_json: 
     """
     config = load_config(path, overrides)
     directory = choose_directory(config, fresh=fresh)
+    work = partial(_train, config, directory, as_json)
+    return work() if restarts is None else supervise(work, partial(_newest, directory), restarts)
+
+
+def _newest(directory: Path) -> Path | None:
+    """The newest sound checkpoint."""
+    found = CheckpointStore(directory / CHECKPOINTS).latest()
+    return None if found is None else found.path
+
+
+def _train(config: TrainConfig, directory: Path, as_json: bool) -> int:
     out = console(stderr=as_json)
     with ConsoleObserver(out, title=f"run: {directory}") as observer:
         try:

@@ -15,12 +15,12 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentgym.faults import AgentGymError, DataError
+from agentgym.faults import AgentGymError, DataError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -102,19 +102,26 @@ class CheckpointStore:
             if not isinstance(error, Exception):
                 raise
             # What a full disk looks like depends on the library that met it: OSError, RuntimeError, SafetensorError.
-            line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            line = first_line(error)
             raise CheckpointError(f"{self.directory}: the checkpoint of step {step} was not written: {line}") from error
         self._prune()
         return Checkpoint(final, step, json.loads((final / STATE).read_text(encoding="utf-8")))
 
     def latest(self) -> Checkpoint | None:
         """The newest sound checkpoint; None where there is none. Damaged ones are warned of and passed over."""
-        for _, step, path in reversed(self._listed()):
+        return next(self._sound(reversed(self._listed())), None)
+
+    def sound(self) -> list[Checkpoint]:
+        """All sound checkpoints, oldest first."""
+        return list(self._sound(self._listed()))
+
+    @staticmethod
+    def _sound(listed: Iterable[tuple[int, int, Path]]) -> Iterator[Checkpoint]:
+        for _, step, path in listed:
             try:
-                return Checkpoint(path, step, _verified(path, step))
+                yield Checkpoint(path, step, _verified(path, step))
             except DataError as error:
                 logger.warning("damaged checkpoint passed over: %s", error)
-        return None
 
     def _listed(self) -> list[tuple[int, int, Path]]:
         """(number, step, path), oldest first."""

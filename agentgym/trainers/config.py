@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -76,7 +76,7 @@ class LimitsConfig(Config):
 
 
 class RolloutConfig(Config):
-    """Where episodes are collected."""
+    """Where and when episodes are collected."""
 
     workers: int = Field(2, ge=0)
     """Ray actors, each with its own engine and many environments; 0 collects in the training process, without Ray."""
@@ -84,8 +84,36 @@ class RolloutConfig(Config):
     """Address of a Ray cluster; none starts a local one."""
     threads: int = Field(1, ge=1)
     """CPU threads of each worker's engine."""
+    resources: dict[str, float] = Field(default_factory=dict)
+    """What Ray sets aside for each worker, e.g. ``{GPU: 1}``; on a cluster a worker that asks for no GPU sees none."""
+    object_store_mb: int = Field(256, ge=80)
+    """Memory of a local Ray's object store, in MiB. It holds finished groups, and the weights once for all workers, the
+    old ones, too, until the last worker has read the new ones: at least three times the weights."""
     limits: LimitsConfig = LimitsConfig()
     """Bounds of an episode."""
+    weights: Literal["store", "collective"] = "store"
+    """How new weights reach the workers. ``store``: through Ray's object store, which is shared memory on one machine.
+    ``collective``: broadcast to all workers at once, through NCCL where the learner and every worker have a GPU to
+    themselves and through gloo otherwise; for workers on many machines, each of which would fetch its own copy."""
+    max_staleness: int = Field(0, ge=0)
+    """How many updates the policy may be ahead of the one that wrote an episode it learns from. 0: an update waits for
+    its own episodes, all under the same weights. Above 0 episodes are collected while the learner learns, long ones go
+    on under new weights, and an update learns from the groups that finish first."""
+    stale: Literal["drop", "correct"] = "drop"
+    """What becomes of a group that took longer than that: it is dropped, or learned from nevertheless, its tokens
+    weighed by truncated importance weights (``learner.old_logprobs: recompute``)."""
+
+    @property
+    def object_store_bytes(self) -> int:
+        return self.object_store_mb * 1024**2
+
+    @model_validator(mode="after")
+    def _with_workers(self) -> RolloutConfig:
+        if self.weights == "collective" and not self.workers:
+            raise ValueError("weights: collective needs workers: 1 or more, to which they are sent")
+        if self.max_staleness and not self.workers:
+            raise ValueError("max_staleness above 0 needs workers: 1 or more, which collect while the learner learns")
+        return self
 
 
 class DynamicSamplingConfig(Config):
@@ -119,6 +147,22 @@ class CheckpointConfig(Config):
     """Warm-start steps between checkpoints."""
     keep: int = Field(2, ge=1)
     """How many stay on disk."""
+
+
+class StatusConfig(Config):
+    """What a run tells of itself while it goes on: to ``agentgym status`` and to Prometheus."""
+
+    every_s: float = Field(2.0, gt=0)
+    """Seconds between two writes of ``status.json``."""
+    prometheus_port: int | None = Field(None, ge=0, le=65_535)
+    """Port of an endpoint for Prometheus, at ``/metrics``; 0 picks a free one, which ``status.json`` names; none: no
+    endpoint."""
+    prometheus_host: str = "127.0.0.1"
+    """Interface that it listens on: this machine alone. Nobody is asked for a password."""
+
+    @property
+    def prometheus(self) -> tuple[str, int] | None:
+        return None if self.prometheus_port is None else (self.prometheus_host, self.prometheus_port)
 
 
 class TrainConfig(Config):
@@ -171,6 +215,8 @@ class TrainConfig(Config):
     """Held-out evaluation."""
     checkpoint: CheckpointConfig = CheckpointConfig()
     """Checkpoints."""
+    status: StatusConfig = StatusConfig()
+    """The live view."""
     store_episodes: bool = True
     """Write every training episode to Parquet."""
 
@@ -179,6 +225,13 @@ class TrainConfig(Config):
         if self.collect.name == "steps" and self.dynamic_sampling.accuracy is not None:
             raise ValueError(
                 "dynamic_sampling.accuracy compares the episodes of a task; collect: steps plays one of each"
+            )
+        learner = self.learner
+        corrected = learner.old_logprobs == "recompute" and learner.importance_cap is not None
+        if self.rollout.stale == "correct" and not corrected:
+            raise ValueError(
+                "rollout.stale: correct weighs tokens by importance; set learner.old_logprobs: recompute and "
+                "learner.importance_cap"
             )
         return self
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from agentgym.faults import ConfigError
+from agentgym.faults import ConfigError, first_line
 from agentgym.trainers.attention import PACKED, Layout, register
 from agentgym.trainers.logprobs import Head
 
@@ -55,7 +55,7 @@ def load_model(source: str | Path, dtype: torch.dtype, device: torch.device) -> 
         with quiet():
             model: Any = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype, attn_implementation=PACKED)
     except (OSError, ValueError, SafetensorError) as error:
-        raise ConfigError(f"model {str(source)!r}: {str(error).splitlines()[0][:200]}") from error
+        raise ConfigError(f"model {str(source)!r}: {first_line(error)}") from error
     for parameter in model.parameters():
         # Loaded weights may still be pages of the file: their alignment (and so the rounding of matrix products) would
         # depend on it, and a file that is replaced would take the process down.

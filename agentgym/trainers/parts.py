@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from agentgym.engines.base import Sampling
+from agentgym.engines.base import ENGINES, Doubtful, Sampling
 from agentgym.engines.chat import ChatRenderer
 from agentgym.env import AgentEnv
-from agentgym.faults import ConfigError
+from agentgym.faults import ConfigError, EngineFault
 from agentgym.making import make_env
 from agentgym.rewards.shaping import Pipeline, build_stages
 from agentgym.rollout.episode import renderer_for
 from agentgym.rollout.pool import RolloutPool
 from agentgym.rollout.request import EngineSpec, EnvSpec
-from agentgym.rollout.worker import load_tokenizer
+from agentgym.rollout.worker import load_tokenizer, make_engine
 from agentgym.task import TaskSet
 from agentgym.trainers.collecting import check_emitted
 from agentgym.trainers.companions import Companions, check_companions
@@ -26,7 +27,7 @@ from agentgym.trainers.credit.base import Credit, build_credit
 from agentgym.trainers.demonstrations import ExpertDemonstrations
 from agentgym.trainers.evaluation import heldout_tasks
 from agentgym.trainers.learner import Learner
-from agentgym.trainers.losses import build_loss
+from agentgym.trainers.losses import Loss, build_loss
 from agentgym.trainers.rundir import RunDirectory
 from agentgym.trainers.sampler import TaskSampler
 from agentgym.trainers.tiny import make_tiny
@@ -77,15 +78,7 @@ def build_parts(config: TrainConfig, path: Path) -> Iterator[Parts]:
     """
     env = make_env(config.env.id, config.env.kwargs)
     config.collect.check(env)
-    pipeline = build_stages(config.rewards, {**env.signals, **config.collect.signals()})
-    credit = build_credit(config.credit)
-    check_emitted("credit", credit.reads, pipeline.parts)
-    check_companions(credit.needs, config.companions)
-    if config.group_size < credit.least_group:
-        raise ConfigError(
-            f"credit {config.credit['name']}: compares {credit.least_group} or more in a group, and groups have "
-            f"{config.group_size}; raise samples_per_task"
-        )
+    pipeline, credit = make_rewards(config, env)
     loss = build_loss(config.loss)
     sampler = TaskSampler(env.taskset, config.sampler, config.seed)
     heldout = heldout_tasks(env.taskset, 1)
@@ -100,6 +93,7 @@ def build_parts(config: TrainConfig, path: Path) -> Iterator[Parts]:
             "sampling.top_p and sampling.top_k change the distribution that is sampled from, which the learner cannot "
             "see; set learner.old_logprobs=recompute"
         )
+    check_engine(config)
     with ExitStack() as stack:
         stack.callback(env.close)
         directory = RunDirectory(path, config.checkpoint.keep)
@@ -107,10 +101,8 @@ def build_parts(config: TrainConfig, path: Path) -> Iterator[Parts]:
         directory.write_config(config)
         model = model_folder(config, env, path)
         tokenizer = load_tokenizer(model)
-        steps = config.updates * config.learner.epochs * config.learner.minibatches
-        learner = Learner(
-            model, config.learner, loss, temperature=config.sampling.temperature, total_steps=max(steps, 1)
-        )
+        learner = make_learner(config, model, loss)
+        stack.callback(learner.close)
         pool = stack.enter_context(make_pool(config, model, tokenizer))
         yield Parts(
             directory=directory,
@@ -124,6 +116,75 @@ def build_parts(config: TrainConfig, path: Path) -> Iterator[Parts]:
             warm_start=make_warm_start(config, env, demonstrated, renderer_for(env, tokenizer)),
             sampling=config.sampling.build(),
         )
+
+
+def make_rewards(config: TrainConfig, env: AgentEnv[Any]) -> tuple[Pipeline, Credit]:
+    """What makes rewards of an environment's signals, and advantages of rewards.
+
+    Raises:
+        ConfigError: They do not fit the environment, each other, or the size of a group.
+    """
+    pipeline = build_stages(config.rewards, {**env.signals, **config.collect.signals()})
+    credit = build_credit(config.credit)
+    check_emitted("credit", credit.reads, pipeline.parts)
+    check_companions(credit.needs, config.companions)
+    if config.group_size < credit.least_group:
+        raise ConfigError(
+            f"credit {config.credit['name']}: compares {credit.least_group} or more in a group, and groups have "
+            f"{config.group_size}; raise samples_per_task"
+        )
+    return pipeline, credit
+
+
+def make_learner(config: TrainConfig, model: str, loss: Loss) -> Learner:
+    """The learner of a configuration; of several processes, one that has its interface.
+
+    Raises:
+        ConfigError: The model or an option cannot be used.
+        LearnerFault: Its processes cannot be started.
+        MissingExtra: There are to be several, and Ray Train is not installed.
+    """
+    steps = max(1, config.updates * config.learner.epochs * config.learner.minibatches)
+    temperature = config.sampling.temperature
+    if config.learner.processes == 1:
+        return Learner(model, config.learner, loss, temperature=temperature, total_steps=steps)
+    from agentgym.trainers.distributed.learner import DistributedLearner
+
+    learner = DistributedLearner(
+        model,
+        config.learner,
+        loss,
+        temperature=temperature,
+        total_steps=steps,
+        address=config.rollout.address,
+        object_store_memory=config.rollout.object_store_bytes,
+    )
+    return cast(Learner, learner)
+
+
+def check_engine(config: TrainConfig) -> None:
+    """Refuses an engine whose completions cannot be trained on (`agentgym.engines.base.Doubtful`).
+
+    Raises:
+        ConfigError: Why.
+    """
+    kind = ENGINES.get(config.engine.name)
+    if not hasattr(kind, "untrainable"):
+        return  # nothing to ask, and making one may mean to load a model
+    engine = make_engine(EngineSpec(config.engine.name, {"model": config.model, **config.engine.kwargs}), None)
+
+    async def ask() -> str | None:
+        try:
+            return await cast(Doubtful, engine).untrainable(config.sampling.build())
+        finally:
+            await engine.close()
+
+    try:
+        reason = asyncio.run(ask())
+    except EngineFault as fault:
+        reason = fault.detail
+    if reason is not None:
+        raise ConfigError(f"engine {config.engine.name!r} cannot be trained: {reason}")
 
 
 def make_pool(config: TrainConfig, model: str, tokenizer: Any) -> RolloutPool:
@@ -145,7 +206,18 @@ def make_pool(config: TrainConfig, model: str, tokenizer: Any) -> RolloutPool:
         address=config.rollout.address,
         limits=config.rollout.limits.build(),
         threads=config.rollout.threads,
+        weights=config.rollout.weights,
+        worker_options=ray_options(config.rollout.resources),
+        object_store_memory=config.rollout.object_store_bytes,
     )
+
+
+def ray_options(resources: Mapping[str, float]) -> dict[str, Any]:
+    """Resources by Ray's names for them, as options of an actor."""
+    named = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+    options: dict[str, Any] = {named[name]: amount for name, amount in resources.items() if name in named}
+    custom = {name: amount for name, amount in resources.items() if name not in named}
+    return options | ({"resources": custom} if custom else {})
 
 
 def model_folder(config: TrainConfig, env: AgentEnv[Any], path: Path) -> str:

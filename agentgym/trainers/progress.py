@@ -20,4 +20,4 @@ class Progress:
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     clock: dict[str, float] = field(default_factory=dict)
     rollout: dict[str, float] = field(default_factory=dict)
-    faults: dict[str, int] = field(default_factory=dict)
+    stream: dict[str, Any] = field(default_factory=dict)

@@ -44,7 +44,6 @@ def make_report(
         "time_share": clock.share(),
         "framework_share": round(framework_share(seconds, progress.rollout, config.rollout.workers), 4),
         "rollout": {k: round(v, 4) for k, v in progress.rollout.items()},
-        "faults": progress.faults,
     }
 
 

@@ -18,6 +18,7 @@ from agentgym.trainers.config import TrainConfig
 from agentgym.trainers.evaluation import Evaluation
 
 CONFIG, METRICS, REPORT, CURVE, MODEL = "config.yaml", "metrics.jsonl", "report.json", "curve.png", "model"
+CHECKPOINTS = "checkpoints"
 
 
 class RunDirectory:
@@ -32,7 +33,7 @@ class RunDirectory:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         self.episodes = EpisodeWriter(path / "episodes")
-        self.checkpoints = CheckpointStore(path / "checkpoints", keep=keep_checkpoints)
+        self.checkpoints = CheckpointStore(path / CHECKPOINTS, keep=keep_checkpoints)
         self._board: Any = None
 
     @property
@@ -45,14 +46,16 @@ class RunDirectory:
         write_atomic(self.path / CONFIG, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
     def same_config(self, config: TrainConfig) -> bool:
-        """Whether the folder holds a run of this very configuration (only the number of updates may differ)."""
+        """Whether the folder holds a run of this very configuration (only the number of updates, and what it tells of
+        itself, may differ)."""
         try:
             stored = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError):
             return False
         if not isinstance(stored, dict):
             return False
-        return {**stored, "updates": 0} == {**config.model_dump(mode="json"), "updates": 0}
+        free: dict[str, Any] = {"updates": 0, "status": None}
+        return {**stored, **free} == {**config.model_dump(mode="json"), **free}
 
     def open_metrics(self, done: Mapping[str, int]) -> None:
         """Opens the logs.
@@ -62,6 +65,7 @@ class RunDirectory:
         """
         from torch.utils.tensorboard import SummaryWriter
 
+        self.close()
         rows = [r for r in read_metrics(self.path) if r["update"] <= done.get(r["phase"], 0)]
         write_atomic(self.path / METRICS, "".join(json.dumps(r) + "\n" for r in rows))
         self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=max(done.values()) + 1)
@@ -86,6 +90,22 @@ class RunDirectory:
         if self._board is not None:
             self._board.close()
             self._board = None
+
+
+def choose_directory(config: TrainConfig, fresh: bool = False) -> Path:
+    """The run's folder: an unfinished run of the same configuration is gone on with; otherwise the next free name.
+
+    Nothing that an earlier run wrote is ever overwritten.
+    """
+    base = Path(config.runs)
+    for number in range(1, 10_000):
+        path = base / (config.name if number == 1 else f"{config.name}-{number}")
+        if not path.exists():
+            return path
+        run = RunDirectory(path)
+        if not fresh and not run.finished and run.same_config(config):
+            return path
+    raise ConfigError(f"{base}: too many runs named {config.name!r}")
 
 
 def _plain(value: float) -> float:

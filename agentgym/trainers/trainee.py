@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import nn
 
-from agentgym.faults import DataError
+from agentgym.faults import DataError, first_line
 from agentgym.trainers.learner import Diverged
 from agentgym.trainers.optim import OptimizerConfig, make_optimizer, step
 from agentgym.trainers.packing import Ints, Targets
@@ -112,7 +112,7 @@ class Trainee:
             self._optimizer.load_state_dict(state.pop("optimizer"))
             self.steps, self._nonfinite = int(counters["steps"]), int(counters["nonfinite"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, UnpicklingError) as error:
-            line = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            line = first_line(error, 160)
             raise DataError(folder, f"not a checkpoint of {self._where}: {line}") from error
         return state
 

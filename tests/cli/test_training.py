@@ -71,6 +71,13 @@ def test_a_run_leaves_what_the_documentation_says(trained):
     assert "held-out success at difficulty 3" in text
 
 
+def test_status_says_that_it_has_finished(trained):
+    run, _ = trained
+    told = json.loads(agentgym("status", run, "--json").stdout)
+    assert (told["state"], told["status"]["update"], told["status"]["ended"]) == ("finished", 2, "finished")
+    assert "update 2/2" in agentgym("status", run).stdout
+
+
 def test_show_reads_what_train_wrote(trained):
     run, _ = trained
     rows = json.loads(agentgym("show", run, "--update", 1, "--json").stdout)

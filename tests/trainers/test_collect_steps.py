@@ -19,9 +19,9 @@ from agentgym.rollout.accuracy import AFTER, BEFORE
 from agentgym.store import read_episodes, read_groups
 from agentgym.trainers.config import TrainConfig
 from agentgym.trainers.interrupt import Interrupted
-from agentgym.trainers.loop import choose_directory, train
+from agentgym.trainers.loop import train
 from agentgym.trainers.observer import Observer
-from agentgym.trainers.rundir import read_metrics
+from agentgym.trainers.rundir import choose_directory, read_metrics
 
 SLATE = {"slate_reasoning", "slate_query", "slate_answer"}
 BASE: dict[str, Any] = {

@@ -26,9 +26,10 @@ from agentgym.trainers.credit.base import (
     build_credit,
 )
 from agentgym.trainers.interrupt import Interrupted
-from agentgym.trainers.loop import Run, choose_directory, train
+from agentgym.trainers.loop import train
 from agentgym.trainers.observer import Observer
-from agentgym.trainers.rundir import read_metrics
+from agentgym.trainers.run import Run
+from agentgym.trainers.rundir import choose_directory, read_metrics
 from agentgym.trajectory import Group, Turn
 
 FAST = {"optimizer": {"lr": 2e-3}}
@@ -158,8 +159,8 @@ def test_groups_outside_the_accuracy_band_are_dropped(tmp_path: Path) -> None:
         run_ = SimpleNamespace(
             config=config(tmp_path, dynamic_sampling={"enabled": True, "accuracy": band}),
             parts=SimpleNamespace(pipeline=build_stages([], {}), credit=build_credit({"name": "grpo"})),
-            progress=SimpleNamespace(shaping={}),
-            _read=RewardTable.from_groups,
+            progress=SimpleNamespace(update=0),
+            updater=SimpleNamespace(peek=lambda groups, update: RewardTable.from_groups(groups)),
         )
         kept[name] = [g.id for g in Run._with_signal(cast(Run, run_), groups)]
     assert kept == {"any": ["g1", "g2", "g3", "g4"], "prime": ["g1", "g2", "g3", "g4"], "hard": ["g1", "g2"]}

@@ -19,9 +19,9 @@ from agentgym.faults import ConfigError
 from agentgym.store import read_groups
 from agentgym.trainers.config import TrainConfig, load_config
 from agentgym.trainers.interrupt import Interrupted
-from agentgym.trainers.loop import choose_directory, train
+from agentgym.trainers.loop import train
 from agentgym.trainers.observer import Observer
-from agentgym.trainers.rundir import read_metrics
+from agentgym.trainers.rundir import choose_directory, read_metrics
 
 BASE: dict[str, Any] = {
     "name": "toy",

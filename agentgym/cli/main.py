@@ -12,13 +12,12 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from agentgym.cli.common import EXIT_FAILED, complain
 from agentgym.cli.swe import app as swe_app
-from agentgym.faults import AgentGymError
+from agentgym.faults import AgentGymError, ConfigError
 
 # Typer carries click inside itself or beside it, depending on its version; its own public class leads to the base.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
-
-EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 @contextmanager
@@ -29,13 +28,13 @@ def _one_line_errors(debug: bool) -> Iterator[None]:
     except AgentGymError as error:
         if debug:
             raise
-        message = str(error)
+        status = complain(error)
     except _ClickException as error:
         message = getattr(error, "format_message", error.__str__)()
+        status = complain(ConfigError(message))
     else:
         return
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    raise typer.Exit(EXIT_USAGE)
+    raise typer.Exit(status)
 
 
 class _Group(TyperGroup):
@@ -91,6 +90,10 @@ def train(
     config: ConfigFile,
     overrides: Overrides = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; do not resume an unfinished run.")] = False,
+    restarts: Annotated[
+        int | None,
+        typer.Option(min=0, help="Go on in a new process where this one dies, so often in a row with nothing new."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train a policy; results go to runs/NAME.
@@ -99,7 +102,7 @@ def train(
     """
     from agentgym.cli.training import run_training
 
-    if code := run_training(config, overrides or [], fresh=fresh, as_json=json):
+    if code := run_training(config, overrides or [], fresh=fresh, restarts=restarts, as_json=json):
         raise typer.Exit(code)
 
 
@@ -135,6 +138,21 @@ def show(
     from agentgym.cli.episodes import show_run
 
     show_run(run, episode=episode, update=update, limit=limit, full=full, as_json=json, page=html, pictures=pictures)
+
+
+@app.command()
+def status(
+    run: RunFolder,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep looking, until the run has ended.")] = False,
+    json: Json = False,
+) -> None:
+    """Show how a run is doing: whether it is alive, how far, how fast, where the time goes, what went wrong.
+
+    For a run that was stopped or killed, the command that goes on with it.
+    """
+    from agentgym.cli.status import show_status
+
+    show_status(run, watch=watch, as_json=json)
 
 
 @app.command()
@@ -222,6 +240,18 @@ def rescore(
     from agentgym.cli.rescore import rescore_run
 
     rescore_run(run, rewards, out=out, as_json=json)
+
+
+@app.command()
+def replay(run: RunFolder, json: Json = False) -> None:
+    """Compute the updates between a run's oldest and newest checkpoint again, from its stored episodes.
+
+    Says whether the weights come out as they are stored. Nothing of the run is changed.
+    """
+    from agentgym.cli.replay import run_replay
+
+    if code := run_replay(run, as_json=json):
+        raise typer.Exit(code)
 
 
 @app.command()

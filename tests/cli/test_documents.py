@@ -63,8 +63,8 @@ def test_commands_exist(page, run):
             options = run(command, rest.split()[0], "--help").stdout if rest.strip() else options
         for option in re.findall(r"\s(--?[a-z]+)", rest.partition("#")[0]):
             assert option in options, f"agentgym {command} {option}"
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"(?:^    |`)make ([a-z]+)", text, re.M)) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.M)) <= targets
 
 
 def test_every_install_command_is_pinned():

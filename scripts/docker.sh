@@ -15,7 +15,10 @@ STATE=/run/agentgym-docker # of the daemon that this script starts
 LOG=$STATE/dockerd.log
 START_S=60                 # seconds a daemon gets to answer
 STOP_S=30                  # and to end
-declare -A NEEDED=([dockerd]=docker.io [iptables]=iptables [debootstrap]=debootstrap [bwrap]=bubblewrap)
+declare -A NEEDED=(
+    [dockerd]=docker.io [docker-compose]=docker-compose [iptables]=iptables [debootstrap]=debootstrap [bwrap]=bubblewrap
+)
+PLUGINS=/usr/libexec/docker/cli-plugins # where some versions of docker-compose are, and nowhere else
 
 say() { echo "docker.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -42,7 +45,7 @@ PYTHON
 install_missing() {
     local program packages=()
     for program in "${!NEEDED[@]}"; do
-        command -v "$program" >/dev/null || packages+=("${NEEDED[$program]}")
+        command -v "$program" >/dev/null || [[ -x $PLUGINS/$program ]] || packages+=("${NEEDED[$program]}")
     done
     [[ ${#packages[@]} -eq 0 ]] && return
     command -v apt-get >/dev/null || die "missing: ${packages[*]}; install them with your system's package manager"

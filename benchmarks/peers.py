@@ -62,13 +62,17 @@ class Side:
             raise SystemExit(f"{self.name} stopped; the end of {self.log}:\n{tail}")
         return json.loads(line)
 
-    def update(self) -> Row:
-        """Runs one update."""
+    def ask(self) -> Any:
+        """Has one update run; returns what the side reports."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # then there is nothing to read either, and that is reported
             self._process.stdin.write("\n")
             self._process.stdin.flush()
-        row = Row(**self._read())
+        return self._read()
+
+    def update(self) -> Row:
+        """Runs one update."""
+        row = Row(**self.ask())
         self.rows.append(row)
         return row
 

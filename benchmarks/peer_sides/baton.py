@@ -64,6 +64,53 @@ class Row:
     trained: float
 
 
+@dataclass(frozen=True)
+class Steps:
+    """What a trainer of `benchmarks/gpu.py` is to learn from, again and again: sequences that are given.
+
+    Attributes:
+        model: Folder.
+        device: ``cuda`` (bfloat16 products, float32 weights) or ``cpu`` (float32).
+        prompts, completions: Token ids, a list a sequence; those of a group one after the other.
+        written: 1 for each token of a completion that the policy wrote, else 0.
+        rewards: One a sequence.
+        samples: Sequences of a group.
+        micro_batch: Sequences run through the model at one time.
+        lr: Learning rate.
+        checkpointing: Whether activations are computed again.
+        updates: How many are run.
+        threads: CPU threads.
+    """
+
+    model: str
+    device: str
+    prompts: list[list[int]]
+    completions: list[list[int]]
+    written: list[list[int]]
+    rewards: list[float]
+    samples: int
+    micro_batch: int
+    lr: float
+    checkpointing: bool
+    updates: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one update of `Steps` took.
+
+    Attributes:
+        seconds: From the scored sequences to new weights.
+        grad_norm: Of the whole batch's gradient, before the step.
+        peak_gib: Most memory that tensors had on the GPU; None on a CPU.
+    """
+
+    seconds: float
+    grad_norm: float
+    peak_gib: float | None
+
+
 class Baton:
     """The side's end. Anything else that is printed goes to standard error."""
 
@@ -79,7 +126,7 @@ class Baton:
         """Until the next update is wanted; False: none is."""
         return bool(sys.stdin.readline())
 
-    def report(self, row: Row) -> None:
+    def report(self, row: Row | Step) -> None:
         """An update is done."""
         self._write(asdict(row))
 

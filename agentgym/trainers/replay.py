@@ -8,6 +8,7 @@ checkpoint to begin from, every later update follows; on a CPU bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,10 +77,12 @@ def replay(path: Path, told: Callable[[int, int], None] = lambda update, groups:
             f"{len(trained)} (checkpoint.keep: {config.checkpoint.keep})"
         )
     first, last = trained[0], trained[-1]
-    env = make_env(config.env.id, config.env.kwargs)
-    try:
+    with ExitStack() as closing:
+        env = make_env(config.env.id, config.env.kwargs)
+        closing.callback(env.close)
         pipeline, credit = make_rewards(config, env)
         learner = make_learner(config, model_folder(config, env, path), build_loss(config.loss))
+        closing.callback(learner.close)
         companions = Companions(credit.needs, config.companions, learner, config.seed)
         updater = Updater(env.taskset, pipeline, credit, companions, learner)
         learner.load(first.path / "learner")
@@ -95,9 +98,7 @@ def replay(path: Path, told: Callable[[int, int], None] = lambda update, groups:
             told(update + 1, len(groups))
         computed = {name: value.clone() for name, value in learner.weights().items()}
         learner.load(last.path / "learner")
-    finally:
-        env.close()
-    gaps = {name: _gap(computed[name], value) for name, value in learner.weights().items()}
+        gaps = {name: _gap(computed[name], value) for name, value in learner.weights().items()}
     widest = max(gaps, key=lambda name: gaps[name])
     return Replayed(begin, end, n, gaps[widest], widest)
 

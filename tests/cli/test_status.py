@@ -237,7 +237,15 @@ def test_watching_in_a_terminal_ends_with_ctrl_c(told, tmp_path):
     folder = told()
     terminal, theirs = pty.openpty()
     command_line = [sys.executable, "-m", "agentgym", "status", str(folder), "--watch"]
-    with subprocess.Popen(command_line, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as watching:
+    with subprocess.Popen(
+        command_line,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        # Whoever runs the tests in the background has its children deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as watching:
         os.close(theirs)
         text = b""
         while text.count(b"search-4") < 2:  # drawn, and drawn again over it

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,33 @@ def check_address(url: str) -> None:
         raise ValueError("an address must not hold a password; name a variable under headers_env")
     if parts.fragment:
         raise ValueError("an address must not have a # part")
+
+
+def base_address(url: str) -> str:
+    """The address that paths are put after: a plain one, without a query, without the slash in the end.
+
+    Raises:
+        ValueError: Why it cannot be one.
+    """
+    check_address(url)
+    if "?" in url:
+        raise ValueError("must have no ? part")
+    return url.rstrip("/")
+
+
+def check_extra(extra: Mapping[str, Any], own: Collection[str]) -> None:
+    """Refuses further keys of a request that are the client's own, or are no JSON.
+
+    Raises:
+        ValueError: Why.
+    """
+    for key in extra:
+        if key in own:
+            raise ValueError(f"{key!r} is not to be changed")
+    try:
+        json.dumps(extra, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError("must hold JSON values only") from None
 
 
 def read_key(variable: str) -> str:

@@ -23,7 +23,8 @@ from pydantic import Field, field_validator
 from agentgym.clients import (
     Secrets,
     TooMuch,
-    check_address,
+    base_address,
+    check_extra,
     error_words,
     past_proxies,
     plain_line,
@@ -107,21 +108,12 @@ class HttpConfig(Config):
     @field_validator("url")
     @classmethod
     def _address(cls, value: str) -> str:
-        check_address(value)
-        if "?" in value:
-            raise ValueError("must have no ? part")
-        return value.rstrip("/")
+        return base_address(value)
 
     @field_validator("extra")
     @classmethod
     def _extra(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for key in value:
-            if key in ("messages", "prompt", "model", "n", "stream"):
-                raise ValueError(f"{key!r} is not to be changed")
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError):
-            raise ValueError("must hold JSON values only") from None
+        check_extra(value, ("messages", "prompt", "model", "n", "stream"))
         return value
 
 

@@ -16,7 +16,8 @@ from pydantic import Field, field_validator
 from agentgym.clients import (
     Secrets,
     TooMuch,
-    check_address,
+    base_address,
+    check_extra,
     encodable,
     error_words,
     plain_line,
@@ -84,21 +85,12 @@ class Endpoint(Candidate):
     @field_validator("base_url")
     @classmethod
     def _address(cls, value: str) -> str:
-        check_address(value)
-        if "?" in value:
-            raise ValueError("must have no ? part")
-        return value.rstrip("/")
+        return base_address(value)
 
     @field_validator("extra")
     @classmethod
     def _extra(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for key in value:
-            if key in ("messages", "model", "n", "stream"):
-                raise ValueError(f"{key!r} is not to be changed")
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError):
-            raise ValueError("must hold JSON values only") from None
+        check_extra(value, ("messages", "model", "n", "stream"))
         return value
 
     def candidate(self) -> Candidate:

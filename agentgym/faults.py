@@ -20,6 +20,12 @@ def first_line(error: BaseException, most: int = 200) -> str:
     return next((line for line in lines if line), type(error).__name__)[:most]
 
 
+def typed_line(error: BaseException, most: int = 200) -> str:
+    """An error's type and first line."""
+    kind, line = type(error).__name__, first_line(error, most)
+    return kind if line == kind else f"{kind}: {line}"
+
+
 class AgentGymError(Exception):
     """Base of the package's typed errors."""
 

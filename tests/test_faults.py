@@ -13,6 +13,8 @@ from agentgym.faults import (
     EnvironmentFault,
     MissingExtra,
     did_you_mean,
+    first_line,
+    typed_line,
 )
 
 ERRORS = [
@@ -49,3 +51,17 @@ def test_did_you_mean() -> None:
     assert did_you_mean("xyz", []) == "known: none"
     many = [f"name{i:03}" for i in range(MAX_LISTED + 5)]
     assert did_you_mean("xyz", many).endswith("name019 and 5 more")
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "typed"),
+    [
+        (ValueError("one\ntwo"), "one", "ValueError: one"),
+        (OSError("\n   \n  three  \nfour"), "three", "OSError: three"),
+        (TimeoutError(), "TimeoutError", "TimeoutError"),
+        (KeyError("x" * 300), "'" + "x" * 199, "KeyError: '" + "x" * 199),
+    ],
+)
+def test_an_error_in_one_line(error, line, typed):
+    assert first_line(error) == line
+    assert typed_line(error) == typed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -18,7 +17,7 @@ from agentgym.engines.slots import (
     pack,
     slot_attention_of,
 )
-from agentgym.faults import ConfigError
+from agentgym.faults import ConfigError, typed_line
 
 _RUNNABLE_LAYERS = frozenset({"full_attention", "sliding_attention"})
 _CHECK_TOKENS = 7
@@ -100,14 +99,9 @@ class ModelRunner:
         except (RuntimeError, TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
             if isinstance(error, ConfigError):
                 raise
-            raise ConfigError(f"model type {self.kind!r} cannot run in this engine: {_line(error)}") from error
+            raise ConfigError(f"model type {self.kind!r} cannot run in this engine: {typed_line(error)}") from error
         if not gap <= _CHECK_TOLERANCE.get(self.model.dtype, _CHECK_TOLERANCE_HALF):
             raise ConfigError(
                 f"model type {self.kind!r} cannot run in this engine: its log-probabilities are {gap:.2g} off "
                 "those of a plain forward pass"
             )
-
-
-def _line(error: BaseException) -> str:
-    text: Any = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

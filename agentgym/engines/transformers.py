@@ -28,7 +28,7 @@ from agentgym.engines.sessions import NO_SLOT, SessionTable, common_prefix
 from agentgym.engines.slots import Chunk, Packing, SlotCache
 from agentgym.engines.stops import StopStrings
 from agentgym.engines.weights import load_weights
-from agentgym.faults import ConfigError, EngineFault
+from agentgym.faults import ConfigError, EngineFault, typed_line
 
 log = logging.getLogger(__name__)
 
@@ -270,7 +270,7 @@ class TransformersEngine:
             self._abort(fault.detail)
         except Exception as error:  # whatever torch raises (memory, device) is the engine's fault, not the caller's
             log.exception("forward pass failed")
-            self._abort(f"forward pass failed: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}")
+            self._abort(f"forward pass failed: {typed_line(error)}")
 
     async def _step(self) -> int:
         """One forward pass; returns how many requests it ended."""

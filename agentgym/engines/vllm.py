@@ -26,9 +26,9 @@ from agentgym.engines.loading import DType, context_length, default_ends, load_t
 from agentgym.engines.sessions import common_prefix
 from agentgym.engines.stops import StopStrings
 from agentgym.engines.vllm_request import VllmRequest, pending
-from agentgym.engines.vllm_start import Setup, line, start, stop
+from agentgym.engines.vllm_start import Setup, start, stop
 from agentgym.engines.vllm_weights import LoraServing, VllmWeights
-from agentgym.faults import ConfigError, EngineFault
+from agentgym.faults import ConfigError, EngineFault, typed_line
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +249,7 @@ class VllmEngine:
                 self._die(fault.detail)
             except Exception as error:  # whatever vLLM raises, its state is not to be relied on any more
                 log.exception("vLLM failed")
-                self._die(f"vLLM failed: {line(error)}")
+                self._die(f"vLLM failed: {typed_line(error)}")
 
     def _jobs(self) -> Iterator[Callable[[], None]]:
         """What has come in; waits for it when there is nothing to sample."""
@@ -271,7 +271,7 @@ class VllmEngine:
             self._hand_over(request)
         except (ValueError, VLLMClientError) as error:
             del self._requests[request.id]
-            request.future.set_exception(ConfigError(f"vLLM refuses the request: {line(error)}"))
+            request.future.set_exception(ConfigError(f"vLLM refuses the request: {typed_line(error)}"))
 
     def _hand_over(self, request: VllmRequest) -> None:
         """Gives vLLM a request, with what has been sampled of it already as a part of its prompt."""
@@ -341,7 +341,8 @@ class VllmEngine:
             self._alive()
             self._install(state)
         except Exception as error:
-            fault = error if isinstance(error, EngineFault) else EngineFault(f"vLLM took no weights: {line(error)}")
+            named = f"vLLM took no weights: {typed_line(error)}"
+            fault = error if isinstance(error, EngineFault) else EngineFault(named)
             self._die(fault.detail)
             done.set_exception(fault)
             return

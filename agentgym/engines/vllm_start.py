@@ -17,7 +17,7 @@ import torch
 
 from agentgym.engines.loading import DType
 from agentgym.engines.vllm_weights import LoraServing
-from agentgym.faults import ConfigError, EngineFault, MissingExtra, did_you_mean
+from agentgym.faults import ConfigError, EngineFault, MissingExtra, did_you_mean, typed_line
 
 #: Coarser blocks (vLLM's own 128) would hardly ever hold a short turn whole; its kernels want multiples of this.
 _CPU_BLOCK_TOKENS = 32
@@ -82,12 +82,12 @@ def start(setup: Setup) -> Any:
         try:
             engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
         except (OSError, TypeError, ValueError, VLLMClientError) as error:
-            raise ConfigError(f"vLLM does not take model {setup.model!r} so: {line(error)}") from error
+            raise ConfigError(f"vLLM does not take model {setup.model!r} so: {typed_line(error)}") from error
         try:
             _probe(engine)
         except Exception as error:
             stop(engine)
-            raise EngineFault(f"vLLM cannot sample from {setup.model!r}: {line(error)}") from error
+            raise EngineFault(f"vLLM cannot sample from {setup.model!r}: {typed_line(error)}") from error
     return engine
 
 
@@ -157,9 +157,3 @@ def _own_state() -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
-
-
-def line(error: BaseException) -> str:
-    """The first line of an error that says something."""
-    text = next((part.strip() for part in str(error).splitlines() if part.strip()), "")
-    return f"{type(error).__name__}: {text}"[:300]

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from agentgym.engines.base import Completion, Engine, Listener, Sampling
 from agentgym.engines.chat import ChatRenderer
 from agentgym.env import Snapshot
-from agentgym.faults import AgentGymError, ConfigError, EngineFault, EnvironmentFault
+from agentgym.faults import AgentGymError, ConfigError, EngineFault, EnvironmentFault, typed_line
 from agentgym.rollout.episode import EpisodeTokens, task_renderer
 from agentgym.rollout.request import GroupRequest, Limits
 from agentgym.rollout.seats import Seat, Seats
@@ -147,7 +147,7 @@ class _Clock:
                 return EnvironmentFault("timeout", f"the episode ran out of time in a {self.phase}")
             detail = f"a {self.phase} took longer than {self.limit:g} s"
         else:
-            detail = f"{self.phase}: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:_DETAIL_CHARS]}"
+            detail = f"{self.phase}: {typed_line(error, _DETAIL_CHARS)}"
         if self.phase == _GENERATE:
             return EngineFault(detail)
         return EnvironmentFault("timeout" if self.timer.expired() else "crash", detail)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentgym.engines.base import ENGINES, Engine, Placed
-from agentgym.faults import AgentGymError, ConfigError, EngineFault, first_line
+from agentgym.faults import AgentGymError, ConfigError, EngineFault, first_line, typed_line
 from agentgym.rollout.collector import Collector
 from agentgym.rollout.request import EngineSpec, EnvSpec, FaultEvent, GroupRequest, Limits
 from agentgym.rollout.vitals import Vitals
@@ -140,7 +140,7 @@ class RolloutWorker:
         except AgentGymError as error:
             self._done.put_nowait(error)
         except Exception as error:
-            self._done.put_nowait(EngineFault(f"the collector failed: {type(error).__name__}: {error}"))
+            self._done.put_nowait(EngineFault(f"the collector failed: {typed_line(error)}"))
 
     async def next(self, wait_s: float, at_least: int = 1) -> Report:
         """What has finished since the last call.

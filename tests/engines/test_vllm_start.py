@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from agentgym.engines.base import ENGINES
-from agentgym.engines.vllm_start import Setup, line, start
+from agentgym.engines.vllm_start import Setup, start
 from agentgym.faults import MissingExtra
 
 
@@ -15,8 +15,3 @@ def test_without_vllm_the_line_that_mends_it_is_named(monkeypatch: pytest.Monkey
     setup = Setup("model", "auto", 1, 8, None, None, 0.9, 1, True, None, {})
     with pytest.raises(MissingExtra, match=r"pip install 'agentgym\[vllm\]'"):
         start(setup)
-
-
-def test_an_error_is_told_in_one_line() -> None:
-    assert line(ValueError("\n\n  the reason\nand more")) == "ValueError: the reason"
-    assert len(line(ValueError("x" * 1000))) == 300

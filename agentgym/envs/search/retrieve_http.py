@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from agentgym.envs.search.corpus import Corpus, from_contents, make_document
 from agentgym.envs.search.retrievers import Hit, Retriever
 from agentgym.envs.search.worlds import Document
-from agentgym.faults import ConfigError, EnvironmentFault, MissingExtra
+from agentgym.faults import ConfigError, EnvironmentFault, MissingExtra, typed_line
 
 
 class HttpRetriever(Retriever):
@@ -83,7 +83,7 @@ class HttpRetriever(Retriever):
             except httpx.InvalidURL as error:
                 raise ConfigError(f"retriever 'http': url: {error}") from None
             except httpx.RequestError as error:
-                problem = f"{type(error).__name__}: {error}"[:200]
+                problem = typed_line(error)
                 continue
             if response.status_code >= 500:
                 problem = f"status {response.status_code}"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentgym.faults import AgentGymError
+from agentgym.faults import AgentGymError, typed_line
 
 # How long the other ranks' answers are waited for once one has failed: long enough where all fail alike.
 _GRACE_S = 5.0
@@ -61,9 +61,7 @@ class Answer:
         """
         if isinstance(error, AgentGymError | ValueError | OSError) and _travels(error):
             return cls(number, rank, error=error)
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        text = f"{type(error).__name__}: {lines[0][:200] if lines else ''}".rstrip(": ")
-        return cls(number, rank, error=RuntimeError(text), sound=False)
+        return cls(number, rank, error=RuntimeError(typed_line(error)), sound=False)
 
 
 def _travels(error: Exception) -> bool:

@@ -1,12 +1,13 @@
 """Runs episodes: a collector in one process, workers and a pool on Ray."""
 
 from agentgym.rollout.accuracy import measure_accuracy
+from agentgym.rollout.checking import RolloutMismatch
 from agentgym.rollout.collector import Collector
 from agentgym.rollout.demonstrations import demonstrate
 from agentgym.rollout.episode import EpisodeTokens, renderer_for
 from agentgym.rollout.forks import ForkedGroup
 from agentgym.rollout.player import turn_seed
-from agentgym.rollout.pool import RolloutMismatch, RolloutPool
+from agentgym.rollout.pool import RolloutPool
 from agentgym.rollout.request import (
     AccuracyRequest,
     EngineSpec,

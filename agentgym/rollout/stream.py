@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from agentgym.faults import AgentGymError
-from agentgym.rollout.pool import RolloutMismatch, check_group
+from agentgym.rollout.checking import RolloutMismatch, check_group
 from agentgym.rollout.request import GroupRequest
 from agentgym.trajectory import Group
 

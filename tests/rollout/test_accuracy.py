@@ -17,8 +17,8 @@ from agentgym.faults import ConfigError
 from agentgym.making import make_env
 from agentgym.rollout import AccuracyRequest, Collector, EnvSpec, GroupRequest, Limits, measure_accuracy
 from agentgym.rollout.accuracy import AFTER, BEFORE
+from agentgym.rollout.checking import check_group
 from agentgym.rollout.collector import renderer_for
-from agentgym.rollout.pool import check_group
 from agentgym.store import read_groups, write_groups
 from agentgym.trajectory import Trajectory
 

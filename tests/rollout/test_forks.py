@@ -33,9 +33,9 @@ from agentgym.rollout import (
     RolloutPool,
     turn_seed,
 )
+from agentgym.rollout.checking import check_group
 from agentgym.rollout.collector import renderer_for
 from agentgym.rollout.forks import choose, fork_seed, last_turn, learnable, select, tokens_of
-from agentgym.rollout.pool import check_group
 from agentgym.signal import RewardSignal
 from agentgym.trainers.tiny import TinyConfig, make_tiny
 from agentgym.trajectory import Group, Trajectory

@@ -48,7 +48,7 @@ class Packed:
 
     def ref(self) -> ObjectRef[Any]:
         if self.stored is None:
-            self.stored = ray.put(pack_state(self.plan.state(self.buckets)))
+            self.stored = RaySession.put(pack_state(self.plan.state(self.buckets)))
         return self.stored
 
 

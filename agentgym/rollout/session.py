@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psutil
 
@@ -19,6 +19,8 @@ try:
 except ModuleNotFoundError as error:  # pragma: no cover - the train extra brings it
     raise MissingExtra("ray", "train") from error
 
+if TYPE_CHECKING:
+    from ray import ObjectRef
 
 # Without one of them a private Ray can do nothing more, and says nothing of it.
 _SERVERS = ("gcs_server", "raylet")
@@ -81,8 +83,22 @@ class RaySession:
         now = time.monotonic()
         if now - cls._checked >= _CHECK_S:
             cls._checked = now
-            if cls.died():
-                raise RayFault("Ray's own processes on this machine died")
+            cls._check()
+
+    @classmethod
+    def put(cls, value: Any) -> ObjectRef[Any]:
+        """`ray.put`, which ends the whole process where the object store is gone; so that is looked at first.
+
+        Raises:
+            RayFault: It is.
+        """
+        cls._check()
+        return ray.put(value)
+
+    @classmethod
+    def _check(cls) -> None:
+        if cls.died():
+            raise RayFault("Ray's own processes on this machine died")
 
     @classmethod
     def died(cls) -> bool:

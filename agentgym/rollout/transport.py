@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from agentgym.faults import AgentGymError, EngineFault, MissingExtra, first_line
+from agentgym.rollout.session import RaySession
 from agentgym.rollout.weights import pack_state
 
 try:
@@ -91,7 +92,7 @@ class StoreTransport:
     """Through Ray's object store: shared memory on one machine, Ray's own transfer between several."""
 
     def publish(self, version: int, state: Mapping[str, Any]) -> Published:
-        return Stored(version, ray.put(pack_state(state)))
+        return Stored(version, RaySession.put(pack_state(state)))
 
     def deliver(self, weights: Published, actors: Sequence[ActorHandle[Any]], patience_s: float) -> Delivery:
         refs: list[ObjectRef[Any]] = [a.update_weights.remote(weights.version, weights.ref()) for a in actors]

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agentgym.faults import RayFault, first_line
+from agentgym.faults import RayFault, first_line, typed_line
 from agentgym.trainers.config import TrainConfig
 from agentgym.trainers.distributed.fault import LearnerFault
 from agentgym.trainers.interrupt import Interrupted, StopFlag
@@ -79,7 +79,7 @@ def _train(
         except Exception as error:
             if _ray_died(config):  # what was called when it did may have raised anything
                 raise RayFault(f"Ray's own processes on this machine died ({first_line(error)})") from error
-            run.journal.note(BROKE, run.progress.update, f"{type(error).__name__}: {first_line(error)}")
+            run.journal.note(BROKE, run.progress.update, typed_line(error))
             raise
         finally:
             run.close_stream()

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from small_run import SMALL_RUN
 
 from agentgym.faults import ConfigError
 from agentgym.store import read_groups
@@ -23,27 +24,14 @@ from agentgym.trainers.loop import train
 from agentgym.trainers.observer import Observer
 from agentgym.trainers.rundir import choose_directory, read_metrics
 
-BASE: dict[str, Any] = {
+BASE: dict[str, Any] = SMALL_RUN | {
     "name": "toy",
-    "env": {
-        "id": "agentgym/Search-v0",
-        "kwargs": {"instructions": "none", "hops": [1, 2], "worlds": 4, "heldout_worlds": 2, "questions": 4},
-    },
-    "tiny": {"width": 32, "layers": 1, "heads": 2},
-    "warm_start": {"phases": [{"steps": 12, "batch": 16, "lr": 0.01}], "mistakes": {2: {"answer": 0.3}}},
-    "sampling": {"max_tokens": 8},
-    "rollout": {"workers": 0},
     "updates": 4,
-    "tasks_per_update": 3,
-    "samples_per_task": 4,
-    # The format counts in every episode, so that even this untaught policy has something to learn from.
     "rewards": [
         {"weigh": {"evidence": 1.0}},
         {"gate": {"when": "answered", "at_least": 1.0}},
         {"weigh": {"format": 0.1}},
     ],
-    "credit": {"name": "step_grpo"},
-    "learner": {"optimizer": {"lr": 0.002}, "threads": 1},
     "eval": {"every": 2, "tasks": 3, "final_tasks": 4},
 }
 

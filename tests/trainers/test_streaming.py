@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making import trajectory
 from pydantic import ValidationError
+from small_run import SMALL_RUN
 
 from agentgym.faults import ConfigError
 from agentgym.rollout.request import GroupRequest
@@ -139,22 +140,10 @@ def test_in_the_order_of_finishing_nothing_gets_too_old() -> None:
 
 # -- whole runs --------------------------------------------------------------------------------------------------------
 
-BASE: dict[str, Any] = {
+BASE: dict[str, Any] = SMALL_RUN | {
     "name": "streamed",
-    "env": {
-        "id": "agentgym/Search-v0",
-        "kwargs": {"instructions": "none", "hops": [1, 2], "worlds": 4, "heldout_worlds": 2, "questions": 4},
-    },
-    "tiny": {"width": 32, "layers": 1, "heads": 2},
-    "warm_start": {"phases": [{"steps": 12, "batch": 16, "lr": 0.01}], "mistakes": {2: {"answer": 0.3}}},
-    "sampling": {"max_tokens": 8},
     "rollout": {"workers": 1, "max_staleness": 1},
     "updates": 6,
-    "tasks_per_update": 3,
-    "samples_per_task": 4,
-    "rewards": [{"weigh": {"evidence": 1.0, "format": 0.1}}],
-    "credit": {"name": "step_grpo"},
-    "learner": {"optimizer": {"lr": 0.002}, "threads": 1},
     "eval": {"every": 3, "tasks": 3, "final_tasks": 4},
 }
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentgym.faults import ConfigError, MissingExtra, first_line
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 
 # How often ranks are asked for a sign of life while a command is under way.
 _LIFE_S = 0.25
-# How long they are waited for to say which of them died.
-_LAST_SIGN_S = 2.0
+# How long they are asked, after a fault, for which of them died: Ray hears of it later than the others may.
+_LAST_SIGN_S = 5.0
+# Between two of these questions.
+_PAUSE_S = 0.1
 # Time that Ray Train has to take the group down.
 _STOP_S = 20.0
 # CPUs that a rank sets aside on a private Ray: next to none, as its workers share the machine's cores freely.
@@ -153,7 +156,7 @@ class RankGroup:
         """
         if self._mailbox is None or self._broken:
             raise LearnerFault("the learner's processes are down")
-        command = Command(self._number, name, ray.put((arguments, options)))
+        command = Command(self._number, name, RaySession.put((arguments, options)))
         self._number += 1
         answers: list[Answer] = self._wait(self._mailbox.run.remote(command))
         errors = [(answer.rank, answer.error) for answer in answers if answer.error is not None]
@@ -198,10 +201,16 @@ class RankGroup:
                     dead.append(str(rank))
         return f"rank {', '.join(dead)} died" if dead else ""
 
+    def _last_signs(self) -> str:
+        """Asks until a rank is known to be dead, or for as long as that may take."""
+        end = time.monotonic() + _LAST_SIGN_S
+        while not (dead := self._dead()) and self._members and time.monotonic() < end:
+            self._ask()
+            time.sleep(_PAUSE_S)
+        return dead
+
     def _fault(self, what: str) -> NoReturn:
-        if self._members:  # whatever was noticed first, a dead rank is the likelier cause
-            ray.wait(self._ask(), num_returns=len(self._members), timeout=_LAST_SIGN_S)
-            what = self._dead() or what
+        what = self._last_signs() or what  # whatever was noticed first, a dead rank is the likelier cause
         self._broken = True
         self._kill()  # what is left of it waits for the dead; `stop` sees to the rest
         raise LearnerFault(f"the learner's processes are down: {what}") from self._why

@@ -211,9 +211,9 @@ def test_a_killed_rank_is_an_error_at_once_and_the_group_starts_again(tmp_path, 
     victim = ray.get(group._members[1].__ray_call__.remote(lambda self: os.getpid()))
     os.kill(victim, signal.SIGKILL)
     began = time.monotonic()
-    with pytest.raises(LearnerFault, match="processes are down: "):
+    with pytest.raises(LearnerFault, match=r"processes are down: rank (0, )?1 died"):
         learner.update(batch, advantages)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 20
     with pytest.raises(LearnerFault, match="load a checkpoint"):
         learner.weights()
     learner.load(tmp_path)

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
-from completions import ModelServer, floods, gives, hangs, hangs_up, serving_model
+from completions import ModelServer, gives, serving_model
 from hypothesis import given
 from hypothesis import strategies as st
+from recording import floods, hangs, hangs_up
 from safetensors.torch import load_file
 
 from agentgym.engines.base import ENGINES, Completion, Doubtful, Engine, Sampling

@@ -5,18 +5,16 @@ Its model is a rule: it goes on counting from the last token it read, so that wh
 
 from __future__ import annotations
 
-import json
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from recording import RecordingHandler, RecordingServer, Seen, running
+
 #: What a rude server does instead of answering.
-Rude = Callable[["Handler"], None]
+Rude = Callable[[RecordingHandler], None]
 
 
 @dataclass
@@ -50,16 +48,6 @@ class Kind:
 
 
 @dataclass
-class Seen:
-    """One request."""
-
-    path: str
-    headers: dict[str, str]
-    body: Any
-    at: float
-
-
-@dataclass
 class State:
     """What a vLLM server knows of its weights."""
 
@@ -70,8 +58,7 @@ class State:
     loads: bool = True
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler(RecordingHandler):
     server: ModelServer
 
     def setup(self) -> None:
@@ -95,31 +82,20 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.give(404, {"detail": "Not Found"})
 
-    def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers["Content-Length"]))
-        body = json.loads(raw)
+    def answer(self, seen: Seen, number: int) -> None:
         server, path = self.server, urlsplit(self.path).path
         with server.lock:
-            server.seen.append(Seen(self.path, dict(self.headers), body, time.monotonic()))
-            server.inside += 1
-            server.most_inside = max(server.most_inside, server.inside)
             rude = server.rude.pop(0) if server.rude and path.startswith("/v1") else None
-        try:
-            if rude is not None:
-                rude(self)
-            elif path == "/v1/completions" and server.kind.completions:
-                self._complete(body)
-            elif path == "/v1/chat/completions":
-                self._chat(body)
-            elif server.kind.dev:
-                self._dev(path, body)
-            else:
-                self.give(404, {"detail": "Not Found"})
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
-        finally:
-            with server.lock:
-                server.inside -= 1
+        if rude is not None:
+            rude(self)
+        elif path == "/v1/completions" and server.kind.completions:
+            self._complete(seen.body)
+        elif path == "/v1/chat/completions":
+            self._chat(seen.body)
+        elif server.kind.dev:
+            self._dev(path, seen.body)
+        else:
+            self.give(404, {"detail": "Not Found"})
 
     # -- the model ---------------------------------------------------------------------------------------------------
 
@@ -230,39 +206,17 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.give(404, {"detail": "Not Found"})
 
-    def give(self, status: int, body: Any, **headers: str) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-class ModelServer(ThreadingHTTPServer):
-    """Keeps what it saw. `rude`: what it does, once each, instead of answering."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
+class ModelServer(RecordingServer):
+    """`rude`: what it does, once each, instead of answering."""
 
     def __init__(self, kind: Kind, tokenizer: Any, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__(Handler, port)
         self.kind, self.tokenizer, self.state = kind, tokenizer, State()
         self.words = (len(tokenizer) // 2, len(tokenizer))
-        self.lock, self.over = threading.Lock(), threading.Event()
-        self.seen: list[Seen] = []
         self.rude: list[Rude] = []
         self.slow_s = 0.0
-        self.connections = self.inside = self.most_inside = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+        self.connections = 0
 
     @property
     def bodies(self) -> list[Any]:
@@ -272,44 +226,10 @@ class ModelServer(ThreadingHTTPServer):
 
 @contextmanager
 def serving_model(tokenizer: Any, port: int = 0, **kind: Any) -> Iterator[ModelServer]:
-    server = ModelServer(Kind(**kind), tokenizer, port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with running(ModelServer(Kind(**kind), tokenizer, port)) as server:
         yield server
-    finally:
-        server.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def gives(status: int, body: Any, **headers: str) -> Rude:
     """Answers with this."""
     return lambda handler: handler.give(status, body, **headers)
-
-
-def hangs_up(handler: Handler) -> None:
-    """Closes the connection in the middle of an answer."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000")
-    handler.end_headers()
-    handler.wfile.write(b'{"choices": [')
-    handler.wfile.flush()
-    handler.close_connection = True
-
-
-def hangs(handler: Handler) -> None:
-    """Never answers."""
-    handler.server.over.wait()
-    handler.close_connection = True
-
-
-def floods(handler: Handler) -> None:
-    """Sends without an end."""
-    handler.send_response(200)
-    handler.send_header("Connection", "close")
-    handler.end_headers()
-    while not handler.server.over.is_set():
-        handler.wfile.write(b" " * 65536)
-    handler.close_connection = True

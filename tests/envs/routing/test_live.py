@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoints import Server, Step, completion, drips, fails, floods, hangs, hangs_up, says, serving
+from endpoints import Server, Step, completion, fails, says, serving
+from recording import drips, floods, hangs, hangs_up
 
 from agentgym.aio import run_blocking
 from agentgym.config import validate
@@ -251,7 +252,8 @@ def test_retry_after_is_honoured_by_all_calls() -> None:
     assert min(times[1:]) >= 0.4
 
 
-@pytest.mark.parametrize("after", ["120", formatdate(time.time() + 3600, usegmt=True)])
+# Named, as workers that collect a second apart must collect the same tests.
+@pytest.mark.parametrize("after", ["120", formatdate(time.time() + 3600, usegmt=True)], ids=["seconds", "date"])
 def test_an_endpoint_that_asks_for_too_long_is_a_fault(after: str) -> None:
     with serving(fails(429, Retry_After=after)) as server:
         error = fault(backend(server))

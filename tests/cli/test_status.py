@@ -243,18 +243,22 @@ def test_watching_in_a_terminal_ends_with_ctrl_c(told, tmp_path):
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
+        env=os.environ | {"TERM": "xterm"},  # on a dumb one nothing is drawn over
         # Whoever runs the tests in the background has its children deaf to it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as watching:
         os.close(theirs)
         text = b""
-        while text.count(b"search-4") < 2:  # drawn, and drawn again over it
-            text += os.read(terminal, 4096)
-        watching.send_signal(signal.SIGINT)
-        with contextlib.suppress(OSError):  # how Linux says that nobody holds the other end any more
-            while more := os.read(terminal, 4096):
-                text += more
-        assert watching.wait(60) == 0
+        try:
+            while text.count(b"search-4") < 2:  # drawn, and drawn again over it
+                text += os.read(terminal, 4096)
+            watching.send_signal(signal.SIGINT)
+            with contextlib.suppress(OSError):  # how Linux says that nobody holds the other end any more
+                while more := os.read(terminal, 4096):
+                    text += more
+            assert watching.wait(60) == 0
+        finally:
+            watching.kill()  # its end is waited for
     os.close(terminal)
     assert b"Traceback" not in text
     assert b"\x1b[?25h" in text  # the cursor is back

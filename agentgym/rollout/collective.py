@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _util: Any = ray.util  # untyped
 _POLL_S = 0.1  # how late the failure of the sending itself may be noticed
+_LAST_SIGN_S = 5.0  # how long after a failure the death of a worker may be its cause
 
 
 @dataclass(slots=True)
@@ -118,6 +119,7 @@ class CollectiveTransport:
         pending = {ref: index for index, ref in enumerate(refs)}
         sending = _in_thread(link, weights.buckets)
         until = time.monotonic() + patience_s
+        failure: BaseException | None = None
         while pending:
             RaySession.check()
             ready, _ = ray.wait(list(pending), num_returns=1, timeout=_POLL_S)
@@ -125,6 +127,8 @@ class CollectiveTransport:
                 index = pending.pop(ref)
                 try:
                     fetch(ref)
+                except SyncFault as fault:
+                    failure = failure or fault
                 except EngineFault as error:  # it has got them; they did not fit
                     delivery.lost[index] = first_line(error)
                 except RayError as error:
@@ -132,10 +136,14 @@ class CollectiveTransport:
                     raise SyncFault("the broadcast failed: a worker died") from error
                 else:
                     done.add(index)
-            if sending.done() and (fault := sending.exception()) is not None:
-                raise fault
+            if sending.done():
+                failure = failure or sending.exception()
+            if failure is not None:  # the others may notice a death before Ray does, which knows whose it is
+                until = min(until, time.monotonic() + _LAST_SIGN_S)
             if time.monotonic() > until:
-                raise SyncFault(f"the broadcast took more than {patience_s:g} s")
+                raise failure or SyncFault(f"the broadcast took more than {patience_s:g} s")
+        if failure is not None:
+            raise failure
 
     def close(self) -> None:
         """Ends the group."""

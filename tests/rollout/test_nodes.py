@@ -54,7 +54,9 @@ def sound(groups: list[Group], asked: list[GroupRequest]) -> bool:
 @pytest.mark.timeout(240)
 def test_a_node_that_leaves_and_one_that_joins(cluster: Any, tokenizer_folder: str) -> None:
     staying, leaving = cluster.add_node(**NODE), cluster.add_node(**NODE)
-    spec, engine = EnvSpec("toy_env:AsyncGuess-v0"), EngineSpec("scripted", {"policy": "toy_env:lots"})
+    # Slow, so that the node leaves in the middle of it.
+    spec = EnvSpec("toy_env:BlockingGuess-v0", {"trouble": "slow"})
+    engine = EngineSpec("scripted", {"policy": "toy_env:lots"})
     with RolloutPool(spec, engine, tokenizer_folder, 2, address=cluster.address, limits=Limits(concurrency=4)) as pool:
         assert nodes(pool) == {staying.node_id, leaving.node_id}
         asked = requests(0, 40)

@@ -171,7 +171,10 @@ def test_many_sessions_leave_nothing_behind(own: BrowserPool) -> None:
     for _ in range(3):
         last = run(work())
     assert last[1:] == (own.stats().ready, first[2])
-    assert last[0] <= first[0] + 1
+    until = time.monotonic() + 10
+    while (now := len(children(os.getpid()))) > first[0] + 1 and time.monotonic() < until:  # some are on their way out
+        time.sleep(0.05)
+    assert now <= first[0] + 1
     assert own.stats().leases == 16
 
 

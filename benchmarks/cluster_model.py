@@ -2,10 +2,11 @@
 
 A cluster of that size is not at hand, but what it is made of can be measured one by one: `benchmarks/driver.py`
 measures what the driver spends; how long episodes take, how fast learner and network are is said on the command line.
-The model then plays the fleet's own rules. A worker has so many places; a group takes as many as it has episodes until
-its last one has ended; it then waits for its worker's next answer. The driver takes answers one after another. Groups
-go to the learner, whose weights go back to all nodes, and no more groups are out than the staleness allows. The learner
-computes beside the driver, each undisturbed by the other.
+The model then plays the fleet's own rules. A worker has so many places and is given groups that fill them, and more
+while there is plenty waiting; it begins an episode when a place is free. A group that has ended waits for its
+worker's next answer. The driver takes answers one after another. Groups go to the learner, whose weights go back to all
+nodes, and no more groups are out than the staleness allows. The learner computes beside the driver, each undisturbed by
+the other.
 
 It answers how many episodes a second so many workers bring, and which part is the first to hold the others up, at how
 many workers. Its tests hold it to queues whose answers are known.

@@ -42,7 +42,8 @@ _ENGINE = EngineFault().kind
 _HEARTBEAT_S = 2.0  # longest silence of a worker whose event loop is alive
 _STARTS = 3  # how often a worker is started before the run gives up
 _CLOSE_S = 5.0
-_AHEAD = 2  # times its places, what a worker is given while as much waits
+_AHEAD = 3  # times its places, what a worker is given while there is plenty waiting
+_PLENTY = 0.25  # times all places
 
 
 @dataclass(slots=True)
@@ -228,7 +229,8 @@ class Fleet:
     def _hand_out(self) -> None:
         """Gives waiting groups to the workers with the least to do, within their capacity.
 
-        While many wait a worker has more than it has places for, since a group's places become free one by one.
+        While many wait a worker has more than it has places for, since a group's places become free one by one; the
+        last ones wait for whoever is first.
         """
         batches: dict[int, list[GroupRequest]] = {}
         waiting = self._waiting
@@ -238,7 +240,7 @@ class Fleet:
             free = [m for m in self._ready if not m.alone and (not suspect or not m.held)]
             member = min(free, key=lambda m: m.load, default=None)
             most = self.limits.concurrency
-            if len(waiting) * request.width > len(self._members) * most:
+            if len(waiting) * request.width > _PLENTY * len(self._members) * most:
                 most *= _AHEAD
             if member is None or (member.held and member.load + request.width > most):
                 break

@@ -120,7 +120,8 @@ class Cluster:
     Attributes:
         workers: Rollout workers, each with an engine.
         places: Episodes in flight in each.
-        ahead: Groups that a worker is given beyond its places, to fill those of episodes that have ended.
+        ahead: Times its places, what a worker is given while there is plenty waiting.
+        plenty: Times all places, what that is.
         workers_per_node: Workers that share a copy of the weights.
         group: Episodes of a group.
         episode_s: Mean seconds of an episode.
@@ -133,7 +134,8 @@ class Cluster:
 
     workers: int
     places: int = 64
-    ahead: int = 0
+    ahead: float = 3.0
+    plenty: float = 0.25
     workers_per_node: int = 8
     group: int = 8
     episode_s: float = 60.0
@@ -246,17 +248,31 @@ class Simulation:
         return self._drawn.pop()
 
     def _allow(self, groups: int) -> None:
+        """Lets so many more begin; whoever has the least is given the next."""
         self._allowed += groups
+        least = [(worker.held, index) for index, worker in enumerate(self.workers)]
+        heapq.heapify(least)
+        while self._room(worker := self.workers[least[0][1]]):
+            self._give(worker)
+            heapq.heapreplace(least, (worker.held, least[0][1]))
         for worker in self.workers:
-            self._fill(worker)
+            self._begin(worker)
 
     def _fill(self, worker: _Worker) -> None:
-        """Gives a worker what it has room for."""
-        while self._out < self._allowed and worker.held < self.cluster.slots + self.cluster.ahead:
-            self._out += 1
-            worker.held += 1
-            worker.begun.append([self.cluster.group, self.cluster.group])
+        while self._room(worker):
+            self._give(worker)
         self._begin(worker)
+
+    def _room(self, worker: _Worker) -> bool:
+        waiting = self._allowed - self._out
+        c = self.cluster
+        ahead = c.ahead if waiting > c.plenty * c.workers * c.slots else 1
+        return waiting > 0 and worker.held < c.slots * ahead
+
+    def _give(self, worker: _Worker) -> None:
+        self._out += 1
+        worker.held += 1
+        worker.begun.append([self.cluster.group, self.cluster.group])
 
     def _begin(self, worker: _Worker) -> None:
         while worker.begun and worker.playing < self.cluster.slots * self.cluster.group:

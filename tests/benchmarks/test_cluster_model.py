@@ -41,6 +41,7 @@ FREE = model.Constants(
 #: Single episodes that all take 10 s, one at a time in each worker, and a learner that takes each at once.
 PLAIN: dict[str, Any] = {
     "places": 1, "group": 1, "episode_s": 10.0, "spread": 0.0, "faults": 0.0, "update_groups": 1, "staleness": 10**6,
+    "ahead": 1.0,
 }  # fmt: skip
 
 
@@ -142,12 +143,14 @@ def test_a_group_ends_with_its_last_episode() -> None:
 
 
 def test_groups_ahead_fill_the_places() -> None:
-    def places(ahead: int) -> float:
-        found = run(FREE, workers=4, places=64, group=8, spread=0.75, ahead=ahead, updates=2000)
+    def places(ahead: float, staleness: int = 10**6) -> float:
+        asked = {"places": 64, "group": 8, "spread": 0.75, "update_groups": 32, "staleness": staleness}
+        found = run(FREE, workers=4, ahead=ahead, updates=200, skip=20, **asked)
         return float(found.busy["places"])
 
-    assert places(0) < 0.6 < places(4) < places(16)
-    assert places(16) > 0.98
+    assert places(1.0) < 0.6 < places(1.5) < places(3.0)
+    assert places(3.0) > 0.98
+    assert places(3.0, staleness=0) < places(3.0, staleness=1) < places(3.0, staleness=4), "no more may wait"
 
 
 def test_a_learner_that_is_too_slow_is_the_limit() -> None:
@@ -182,7 +185,7 @@ def test_a_busy_driver_takes_several_groups_with_one_answer() -> None:
 @settings(max_examples=30)
 @given(
     workers=st.integers(1, 12), places=st.integers(1, 24), group=st.integers(1, 8), spread=st.floats(0.0, 1.0),
-    ahead=st.integers(0, 3), staleness=st.integers(0, 3), faults=st.floats(0.0, 0.2),
+    ahead=st.floats(1.0, 3.0), staleness=st.integers(0, 3), faults=st.floats(0.0, 0.2),
 )  # fmt: skip
 def test_nothing_is_faster_than_ideal_or_busier_than_always(**asked: Any) -> None:
     cluster, constants = model.Cluster(**asked), model.Constants()

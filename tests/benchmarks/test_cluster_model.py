@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentgym.rollout import fleet
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPT = BENCHMARKS / "cluster_model.py"
 #: Customers of an open queue; its mean wait is then within a few hundredths of the exact one.
@@ -140,6 +142,11 @@ def test_a_group_ends_with_its_last_episode() -> None:
     found = model.Simulation(cluster, FREE, draw=lambda: rng.exponential(10.0)).run(updates=4000, skip=10)
     assert found.of_ideal == pytest.approx(1 / sum(1 / n for n in range(1, 9)), rel=0.03)
     assert found.busy["places"] == pytest.approx(found.of_ideal, rel=0.02)
+
+
+def test_the_rule_is_the_fleets() -> None:
+    cluster = model.Cluster(workers=1)
+    assert (cluster.ahead, cluster.plenty) == (fleet._AHEAD, fleet._PLENTY)
 
 
 def test_groups_ahead_fill_the_places() -> None:
